@@ -1,0 +1,217 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include <rowlock/error.hpp>
+
+#include "check_options.hpp"
+#include "names.hpp"
+
+namespace rowlock::detail {
+namespace {
+
+std::uint64_t random_number() {
+    std::random_device source;
+    return (std::uint64_t{source()} << 32) | source();
+}
+
+// The last owner of an engine may be a callback in one of its own threads, which cannot wait for itself.
+void destroy(engine* e) {
+    if (worker::runs_this_thread())
+        std::thread{[e] { delete_unless_forked{}(e); }}.detach();
+    else
+        delete e;
+}
+
+}  // namespace
+
+std::shared_ptr<engine> engine::make(std::unique_ptr<backend> b, options opt) {
+    if (!b) throw std::invalid_argument{"a provider needs a back end"};
+    check(opt);
+    return {new engine{std::move(b), std::move(opt)}, [made_in = fork_generation()](engine* e) {
+                if (fork_generation() == made_in) destroy(e);
+            }};
+}
+
+engine::engine(std::unique_ptr<backend> b, options opt)
+    : options_{std::move(opt)},
+      backend_{std::move(b)},
+      session_{random_number()},
+      events_{options_.events, backend_->traits().name},
+      keeper_{*backend_, options_, locks_, events_} {}
+
+backend& engine::database() const {
+    if (fork_generation() != made_in_)
+        throw std::logic_error{"this provider was opened before fork(); open a new one in the child process"};
+    return *backend_;
+}
+
+std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
+                                           const wait_bound& w) {
+    (void)database();
+    const auto started = std::chrono::steady_clock::now();
+    const auto held = std::make_shared<held_lock>(
+        lock_request{.name = full_name(options_.key_prefix, name),
+                     .mode = mode,
+                     .permits = permits,
+                     .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
+                     .owner = options_.owner,
+                     .ttl = options_.ttl,
+                     .queued = !w.until.expired()},
+        options_.key_prefix.size());
+    const auto tell = [&](event_sink::event_function what) {
+        auto e = held->event();
+        e.duration = std::chrono::steady_clock::now() - started;
+        events_.tell(what, e);
+    };
+
+    locks_.add(held);  // before the grant, so that a loss right behind it finds whom to tell
+    std::optional<grant> got;
+    try {
+        got = obtain(held->request(), w);
+    } catch (const cancelled&) {
+        locks_.remove(*held);
+        tell(&observer::cancelled);
+        throw;
+    } catch (...) {
+        locks_.remove(*held);
+        throw;
+    }
+    if (!got) {
+        locks_.remove(*held);
+        tell(held->request().queued ? &observer::timed_out : &observer::busy);
+        return std::nullopt;
+    }
+    held->granted(*got, mode);
+    lock_handle handle{shared_from_this(), held};
+    keeper_.watch(*held);
+    tell(&observer::granted);
+    return handle;
+}
+
+// One question. An answer that was lost is asked for again with the same id, which finds the grant if there was one.
+std::optional<grant> engine::ask(const lock_request& r) {
+    try {
+        return backend_->try_acquire(r, operation_deadline());
+    } catch (const in_doubt_error&) {
+        return backend_->try_acquire(r, operation_deadline());
+    }
+}
+
+std::optional<grant> engine::obtain(const lock_request& r, const wait_bound& w) {
+    const auto cancel = [&] {
+        throw cancelled{"waiting for \"" + r.name + "\" was cancelled",
+                        {.lock_name = r.name, .backend = std::string{backend_->traits().name}}};
+    };
+    if (w.stop.stop_requested()) cancel();
+    std::optional<grant> got;
+    try {
+        got = ask(r);
+        if (got || !r.queued) return got;
+        while (!got && !w.over()) got = backend_->await(r, w, options_.operation_timeout);
+        if (!got) got = backend_->abandon(r, operation_deadline());
+    } catch (const in_doubt_error&) {
+        keeper_.owe(r);
+        throw;
+    } catch (const error&) {
+        if (r.queued) keeper_.owe(r);
+        throw;
+    }
+    if (!got && w.stop.stop_requested()) cancel();
+    return got;
+}
+
+std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std::string> names, const wait_bound& w) {
+    std::vector<std::string_view> order{names.begin(), names.end()};
+    std::sort(order.begin(), order.end());
+    order.erase(std::unique(order.begin(), order.end()), order.end());
+    for (const auto name : order) (void)full_name(options_.key_prefix, name);  // a bad name takes nothing
+
+    std::vector<lock_handle> all;
+    all.reserve(order.size());
+    for (const auto name : order) {
+        auto one = acquire(name, lock_mode::exclusive, 1, w);
+        if (!one) return std::nullopt;
+        all.push_back(std::move(*one));
+    }
+    return all;
+}
+
+bool engine::upgrade(held_lock& h, const wait_bound& w) {
+    (void)database();
+    auto r = h.request();
+    if (r.mode != lock_mode::upgrade || h.now() == held_lock::phase::released)
+        throw std::logic_error{"only a lock that is held in mode upgrade can be upgraded"};
+    const auto refuse_if_lost = [&] {
+        look_at_the_clock(h);
+        if (h.now() == held_lock::phase::lost)
+            throw lock_lost{"the lock \"" + r.name + "\" was lost before it could be upgraded: " + h.detail(),
+                            {.lock_name = r.name, .backend = std::string{backend_->traits().name}}};
+    };
+    refuse_if_lost();
+    r.mode = lock_mode::exclusive;
+    r.upgrade = true;
+    r.queued = !w.until.expired();
+    // The lease can end while it waits to become exclusive; then there is nothing to wait for.
+    std::stop_source give_up;
+    const std::stop_callback by_caller{w.stop, [&] { give_up.request_stop(); }};
+    const std::stop_callback by_loss{h.lost(), [&] { give_up.request_stop(); }};
+    std::optional<grant> got;
+    try {
+        got = obtain(r, {w.until, give_up.get_token()});
+    } catch (const cancelled&) {
+        refuse_if_lost();
+        throw;
+    }
+    if (!got) {
+        refuse_if_lost();
+        return false;
+    }
+    h.granted(*got, lock_mode::exclusive);
+    keeper_.watch(h);
+    return true;
+}
+
+void engine::release(held_lock& h) {
+    const auto r = h.request();
+    auto e = h.event();
+    const auto before = h.release();
+    if (before == held_lock::phase::released) return;
+    locks_.remove(h);
+    try {
+        backend_->release(r, operation_deadline());
+    } catch (const std::exception& failure) {
+        if (before == held_lock::phase::lost) return;  // was told already, and is not ours to give back
+        keeper_.owe(r);
+        e.detail = failure.what();
+        events_.tell(&observer::release_failed, e);
+        throw;
+    }
+    if (before == held_lock::phase::held) events_.tell(&observer::released, e);
+}
+
+void engine::release_quietly(held_lock& h) noexcept {
+    try {
+        release(h);
+    } catch (...) {  // the observer was told, and the release is tried again
+    }
+}
+
+void engine::verify(held_lock& h) {
+    (void)database();
+    if (h.now() == held_lock::phase::released) throw std::logic_error{"the lock has been released"};
+    const auto r = h.request();
+    if (h.now() == held_lock::phase::held) {
+        auto answer = backend_->verify(r, operation_deadline());
+        if (answer.held) return;
+        h.lose(answer.reason, std::move(answer.detail), events_);
+    }
+    throw lock_lost{"the lock \"" + r.name + "\" is lost: " + h.detail(),
+                    {.lock_name = r.name, .backend = std::string{backend_->traits().name}}};
+}
+
+}  // namespace rowlock::detail

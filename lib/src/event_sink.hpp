@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <rowlock/observer.hpp>
+
+namespace rowlock::detail {
+
+/// Tells the user's observer, if there is one, and shields the library from what it throws.
+class event_sink {
+public:
+    event_sink(std::shared_ptr<observer> to, std::string_view backend) : to_{std::move(to)}, backend_{backend} {}
+
+    using event_function = void (observer::*)(const lock_event&);
+
+    void tell(event_function what, lock_event e) const noexcept {
+        if (!to_) return;
+        e.backend = backend_;
+        try {
+            ((*to_).*what)(e);
+        } catch (...) {  // promised by observer: it changes nothing for the lock
+        }
+    }
+
+private:
+    std::shared_ptr<observer> to_;
+    std::string backend_;
+};
+
+}  // namespace rowlock::detail
