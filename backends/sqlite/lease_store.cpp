@@ -50,9 +50,11 @@ constexpr auto first_token_sql =
     "INSERT INTO rowlock_lock (name, token, granted_at_ms)"
     " SELECT ?1, max(token_floor, ?2) + 1, ?3 FROM rowlock_host RETURNING token";
 
-// ?1 provider, ?2 now, ?3 the new end. No index: the table has live leases only, and an index would cost each of them.
+// ?1 provider, ?2 now, ?3 the new end, ?4 JSON array of numbers: only leases that somebody knows of are renewed. No index
+// on the provider: the table has live leases only, and an index would cost each of them.
 constexpr auto renew_sql =
-    "UPDATE rowlock_lease SET expires_at_us = ?3 WHERE provider = ?1 AND expires_at_us > ?2 RETURNING number";
+    "UPDATE rowlock_lease SET expires_at_us = ?3 WHERE provider = ?1 AND expires_at_us > ?2"
+    " AND number IN (SELECT value FROM json_each(?4)) RETURNING number";
 
 // ?1 name, ?2 provider, ?3 number, ?4 now
 constexpr auto is_held_sql =
@@ -203,12 +205,15 @@ fencing_token lease_store::next_token(const std::string& name, std::int64_t floo
     fail(0, "rowlock_host has no row", "");
 }
 
-std::unordered_set<std::uint64_t> lease_store::renew(std::uint64_t provider, boot_clock::time_point now,
-                                                     boot_clock::time_point expires_at) {
-    std::unordered_set<std::uint64_t> numbers;
-    for (auto row = renew_.run(provider, to_us(now), to_us(expires_at)); row.next();)
-        numbers.insert(static_cast<std::uint64_t>(row.integer(0)));
-    return numbers;
+std::unordered_set<std::uint64_t> lease_store::renew(std::span<const lock_request* const> held,
+                                                     boot_clock::time_point now, boot_clock::time_point expires_at) {
+    std::string numbers = "[";
+    for (const auto* r : held) numbers += (numbers.size() > 1 ? "," : "") + std::to_string(r->id.number);
+    numbers += "]";
+    std::unordered_set<std::uint64_t> renewed;
+    for (auto row = renew_.run(held.front()->id.provider, to_us(now), to_us(expires_at), numbers); row.next();)
+        renewed.insert(static_cast<std::uint64_t>(row.integer(0)));
+    return renewed;
 }
 
 bool lease_store::is_held(const lock_request& r, boot_clock::time_point now) {

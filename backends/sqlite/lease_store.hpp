@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -60,8 +61,8 @@ public:
     /// The next token of the name: above its last one, `floor`, and the floor of purged names.
     fencing_token next_token(const std::string& name, std::int64_t floor);
 
-    /// Moves the end of every lease of the provider that has not ended at `now`; the numbers of those it moved.
-    std::unordered_set<std::uint64_t> renew(std::uint64_t provider, boot_clock::time_point now,
+    /// Moves the end of those leases, all of one provider, that have not ended at `now`; the numbers of those it moved.
+    std::unordered_set<std::uint64_t> renew(std::span<const lock_request* const> held, boot_clock::time_point now,
                                             boot_clock::time_point expires_at);
     [[nodiscard]] bool is_held(const lock_request& r, boot_clock::time_point now);
     /// In any transaction on `db`: writes to the lease's row without changing it, which keeps other writers out until

@@ -101,7 +101,7 @@ std::vector<renewal> sqlite_backend::do_renew(std::span<const lock_request* cons
     return back_->write(d, [&](lease_store& store) {
         const auto now = boot_clock::now();  // with the write lock in hand: what has ended by now stays ended
         const auto end = now + held.front()->ttl;
-        const auto renewed = store.renew(held.front()->id.provider, now, end);
+        const auto renewed = store.renew(held, now, end);
         std::vector<renewal> answers;
         answers.reserve(held.size());
         for (const auto* r : held)

@@ -1,6 +1,7 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -98,7 +99,12 @@ std::optional<grant> engine::ask(const lock_request& r) {
     try {
         return backend_->try_acquire(r, operation_deadline());
     } catch (const in_doubt_error&) {
-        return backend_->try_acquire(r, operation_deadline());
+        const auto doubt = std::current_exception();
+        try {
+            return backend_->try_acquire(r, operation_deadline());
+        } catch (...) {  // whatever it is, the first question may have been granted
+            std::rethrow_exception(doubt);
+        }
     }
 }
 
@@ -117,7 +123,7 @@ std::optional<grant> engine::obtain(const lock_request& r, const wait_bound& w) 
     } catch (const in_doubt_error&) {
         keeper_.owe(r);
         throw;
-    } catch (const error&) {
+    } catch (...) {
         if (r.queued) keeper_.owe(r);
         throw;
     }
@@ -177,6 +183,7 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
 }
 
 void engine::release(held_lock& h) {
+    look_at_the_clock(h);  // a lease that ended unnoticed was lost, not released
     const auto r = h.request();
     auto e = h.event();
     const auto before = h.release();

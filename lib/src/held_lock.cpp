@@ -25,7 +25,7 @@ void held_lock::granted(const grant& g, lock_mode mode) {
     }
     request_.mode = mode;
     if (g.token) token_ = g.token;
-    set_end(g.expires_at);
+    if (phase_ == phase::held) set_end(g.expires_at);  // a loss that was faster than its grant stays one
 }
 
 void held_lock::extended(boot_clock::time_point expires_at) {
@@ -61,6 +61,7 @@ void held_lock::lose_if_expired(boot_clock::time_point now, const event_sink& ev
 
 held_lock::phase held_lock::release() {
     const std::lock_guard lock{mutex_};
+    usable_until_.store(boot_clock::time_point::min(), std::memory_order_relaxed);
     return std::exchange(phase_, phase::released);
 }
 

@@ -13,8 +13,9 @@ void lockable::lock() {
 bool lockable::try_lock() { return keep(mutex_.try_acquire()); }
 
 bool lockable::keep(std::optional<lock_handle> got) {
-    if (got) held_ = std::move(got);
-    return held_.has_value();
+    if (!got) return false;
+    held_ = std::move(got);
+    return true;
 }
 
 // A second lock() through one object would wait for itself for ever.

@@ -1,5 +1,6 @@
 #include <rowlock/provider.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -40,6 +41,8 @@ bool provider::break_lock(std::string_view name, std::string_view reason) {
 
 std::size_t provider::purge(std::chrono::milliseconds idle) {
     if (idle.count() < 0) throw std::invalid_argument{"purge: the idle time must not be negative"};
+    // Longer than any clock has run: kept within what nanoseconds can count.
+    idle = std::min<std::chrono::milliseconds>(idle, std::chrono::hours{24 * 365 * 100});
     return engine_->database().purge(idle, engine_->operation_deadline());
 }
 

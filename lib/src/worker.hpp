@@ -31,11 +31,9 @@ public:
     void run_by(boot_clock::time_point at) {
         const std::lock_guard lock{mutex_};
         if (at >= next_ || stopping_) return;
+        if (!thread_.joinable()) start();  // before next_ is set: a start that failed is tried again
         next_ = at;
-        if (thread_.joinable())
-            timer_->wake();
-        else
-            start();
+        timer_->wake();
     }
     void run_now() { run_by(boot_clock::time_point::min()); }
 
@@ -56,11 +54,16 @@ public:
 private:
     void start() {
         timer_.emplace();
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        struct all_signals_blocked {
+            all_signals_blocked() {
+                sigset_t all;
+                sigfillset(&all);
+                pthread_sigmask(SIG_SETMASK, &all, &before);
+            }
+            ~all_signals_blocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+            sigset_t before;
+        } const here;
         thread_ = std::thread{[this] { run(); }};
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
     }
 
     void run() {

@@ -34,7 +34,8 @@ public:
     }
     template <class Clock, class Duration>
     [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> at) {
-        return try_lock_for(at - Clock::now());
+        const auto now = Clock::now();
+        return at > now ? try_lock_for(at - now) : try_lock();  // min() - now would overflow
     }
 
     /// Releases like the destructor of a `lock_handle`: bounded, and a failure goes to the observer.
