@@ -215,8 +215,8 @@ void arena::wait(const request_id& id, std::uint32_t seen, std::span<const proce
         if (!sees(p)) continue;
         const auto& life = file_->slots[static_cast<std::size_t>(p.slot)].life;
         if (std::any_of(waits.begin(), waits.begin() + count, [&](const auto& w) { return w.word == &life; })) continue;
-        if (count == waits.size()) {  // more than the kernel watches: look again soon
-            until = std::min(until, deadline::after(100ms));
+        if (count == waits.size()) {  // more than the kernel watches at once
+            until = std::min(until, deadline::after(1s));
             break;
         }
         const auto now = life.load();

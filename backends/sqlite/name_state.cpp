@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 template <class Row, class IsDead>
 void set_apart(std::vector<Row>& rows, std::vector<Row>& dead, IsDead is_dead) {
     const auto first_dead = std::stable_partition(rows.begin(), rows.end(), [&](const Row& r) { return !is_dead(r); });
-    dead.assign(std::make_move_iterator(first_dead), std::make_move_iterator(rows.end()));
+    dead.insert(dead.end(), std::make_move_iterator(first_dead), std::make_move_iterator(rows.end()));
     rows.erase(first_dead, rows.end());
 }
 
@@ -38,12 +38,16 @@ name_state::name_state(lease_store& store, const arena& here, std::int64_t token
     // A process whose death cannot be seen from here holds until its lease ends, but cannot be woken either, so it
     // has no place in the queue: it takes a new one when it looks again.
     const auto lease_is_dead = [&](const lease_row& l) { return l.expires_at <= now_ || !here_.may_live(l.process); };
-    const auto ticket_is_dead = [&](const ticket_row& t) {
+    if (std::any_of(leases_.begin(), leases_.end(), lease_is_dead)) set_apart(leases_, dead_leases_, lease_is_dead);
+    find_dead_tickets();
+}
+
+void name_state::find_dead_tickets() {
+    const auto is_dead = [&](const ticket_row& t) {
         if (!here_.sees(t.process) || !here_.may_live(t.process)) return true;
         return t.request.upgrade && !is_held_by(t.request.id);  // its own lease ended: it waits for nothing
     };
-    if (std::any_of(leases_.begin(), leases_.end(), lease_is_dead)) set_apart(leases_, dead_leases_, lease_is_dead);
-    if (std::any_of(queue_.begin(), queue_.end(), ticket_is_dead)) set_apart(queue_, dead_tickets_, ticket_is_dead);
+    if (std::any_of(queue_.begin(), queue_.end(), is_dead)) set_apart(queue_, dead_tickets_, is_dead);
 }
 
 std::optional<grant> name_state::attempt(const lock_request& r) {
@@ -91,6 +95,7 @@ std::vector<lease_row> name_state::break_all(const std::string& reason, const st
         store_.remove_lease(name_, l.token);
     }
     if (!broken.empty()) (void)store_.next_token(name_, token_floor_);
+    find_dead_tickets();  // those who waited to upgrade what is broken now
     settle();
     return broken;
 }
@@ -99,12 +104,11 @@ name_state::outlook name_state::look(const lock_request& r) const {
     if (auto got = lease_of(r)) return {.got = got};
     const auto mine = std::find_if(queue_.begin(), queue_.end(), [&](const auto& t) { return same(t, r); });
     if (mine == queue_.end() || !dead_leases_.empty() || !dead_tickets_.empty()) return {.try_again = true};
+    if (mine == queue_.begin() && admits(r)) return {.try_again = true};
+    // Whoever will hold the name when it is our turn holds it now, or stands before us: nobody need tell us when we
+    // get to the head. The nearest first, in case there are more than can be watched.
     outlook o{.look_again_at = now_ + r.ttl};
-    if (mine != queue_.begin()) {
-        o.watch.push_back(std::prev(mine)->process);
-        return o;
-    }
-    if (admits(r)) return {.try_again = true};
+    for (auto before = mine; before != queue_.begin();) o.watch.push_back((--before)->process);
     for (const auto& l : leases_) {
         o.watch.push_back(l.process);
         o.look_again_at = std::min(o.look_again_at, l.expires_at + 1ms);

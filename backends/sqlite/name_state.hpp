@@ -51,6 +51,7 @@ public:
     [[nodiscard]] boot_clock::time_point now() const noexcept { return now_; }
 
 private:
+    void find_dead_tickets();
     [[nodiscard]] std::optional<grant> lease_of(const lock_request& r) const;
     [[nodiscard]] bool is_held_by(const request_id& id) const;
     [[nodiscard]] bool admits(const lock_request& r) const;

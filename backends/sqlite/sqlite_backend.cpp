@@ -45,7 +45,11 @@ void sqlite_backend::ring(const std::vector<request_id>& served) const {
 }
 
 std::optional<grant> sqlite_backend::do_try_acquire(const lock_request& r, deadline d) {
-    auto [got, served] = front_->read(d, [&](lease_store& store) {
+    return attempt(*front_, r, d);
+}
+
+std::optional<grant> sqlite_backend::attempt(connection& c, const lock_request& r, deadline d) const {
+    auto [got, served] = c.read(d, [&](lease_store& store) {
         auto state = state_of(store, r.name);
         auto grant = state.attempt(r);
         return std::pair{grant, state.served()};
@@ -63,7 +67,7 @@ std::optional<grant> sqlite_backend::do_await(const lock_request& r, const wait_
         const auto outlook = back_->read(deadline::after(operation_timeout),
                                          [&](lease_store& store) { return state_of(store, r.name).look(r); });
         if (outlook.got) return outlook.got;
-        if (outlook.try_again) return do_try_acquire(r, deadline::after(operation_timeout));
+        if (outlook.try_again) return attempt(*back_, r, deadline::after(operation_timeout));
         if (w.stop.stop_requested()) break;
         here_->wait(r.id, seen, outlook.watch,
                     std::min(w.until, deadline::after(outlook.look_again_at - boot_clock::now())));

@@ -36,6 +36,7 @@ private:
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
+    std::optional<grant> attempt(connection& c, const lock_request& r, deadline d) const;
     [[nodiscard]] name_state state_of(lease_store& store, const std::string& name) const {
         return {store, *here_, token_floor_, name};
     }
