@@ -21,9 +21,11 @@ fs::path database_path(std::string_view text) {
     if (text == ":memory:" || text.starts_with("file:"))
         throw std::invalid_argument{"\"" + std::string{text} + "\": locks that processes share need a database in a " +
                                     "file, as a plain path; for locks of one process use memory:"};
-    std::error_code ignored;
-    auto resolved = fs::weakly_canonical(fs::path{text}, ignored);
-    return ignored ? fs::absolute(fs::path{text}) : resolved;
+    // Absolute first: a relative path whose file does not exist yet would stay relative.
+    const auto absolute = fs::absolute(fs::path{text});
+    std::error_code failed;
+    auto resolved = fs::weakly_canonical(absolute, failed);
+    return failed ? absolute : resolved;
 }
 
 void check_directory(const fs::path& file, const options& opt) {

@@ -1,0 +1,47 @@
+"""Takes the C++ out of the documents, so that it is compiled with everything else.
+
+usage: extract.py PROGRAM.cpp FRAGMENTS.cpp FILE.md...
+
+A block with a main() is a whole program; there must be exactly one. Every other block becomes the body of a function
+that is given what the documents talk about: locks, a held lock, a stop token, a job, a database.
+"""
+import pathlib
+import re
+import sys
+
+program_file, fragments_file, *documents = sys.argv[1:]
+programs, fragments = [], []
+for document in documents:
+    text = pathlib.Path(document).read_text(encoding="utf-8")
+    for match in re.finditer(r"^```cpp\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        line = text.count("\n", 0, match.start(1)) + 1
+        block = f'#line {line} "{document}"\n{match[1]}'
+        (programs if "int main(" in block else fragments).append(block)
+if len(programs) != 1 or not fragments:
+    sys.exit(f"expected one program and some fragments, found {len(programs)} and {len(fragments)}")
+
+prelude = """#include <SQLiteCpp/SQLiteCpp.h>
+#include <rowlock/rowlock.hpp>
+#include <rowlock/sqlite.hpp>
+
+using namespace std::chrono_literals;
+
+namespace {
+struct job_of_the_reader {
+    void run() {}
+    void stop() {}
+};
+}  // namespace
+
+"""
+parameters = (
+    "[[maybe_unused]] rowlock::provider& locks, [[maybe_unused]] rowlock::lock_handle& held, "
+    "[[maybe_unused]] std::stop_token stop_token, [[maybe_unused]] job_of_the_reader& job, "
+    "[[maybe_unused]] SQLite::Database& db"
+)
+bodies = "".join(
+    f"static void fragment_{n}({parameters}) {{ {{\n{block}}} }}\n[[maybe_unused]] static const auto use_{n} = &fragment_{n};\n\n"
+    for n, block in enumerate(fragments, start=1)
+)
+pathlib.Path(program_file).write_text(programs[0], encoding="utf-8")
+pathlib.Path(fragments_file).write_text(prelude + bodies, encoding="utf-8")
