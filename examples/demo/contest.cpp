@@ -25,7 +25,8 @@ constexpr auto long_enough_to_be_seen = 100ms;  // in the picture
 nanoseconds now() { return rowlock::boot_clock::now().time_since_epoch(); }
 
 void let_go(const descriptor& control) {
-    if (write(control.get(), "", 1) != 1) throw std::system_error{errno, std::generic_category(), "cannot reach a worker"};
+    if (write(control.get(), "", 1) != 1)
+        throw std::system_error{errno, std::generic_category(), "cannot reach a worker"};
 }
 
 }  // namespace
@@ -113,16 +114,17 @@ void contest::hear(const report& r) {
             s.current.reset();
             s.is_inside = false;
             break;
-        case report::kind::done: s.is_done = true; break;
+        case report::kind::done:
+            s.is_done = true;
+            break;
         case report::kind::failed:
             throw std::runtime_error{"worker " + std::to_string(r.worker) + ": " + r.text.data()};
     }
 }
 
 void contest::open_gates() {
-    const auto in_queue = std::any_of(seats_.begin(), seats_.end(), [](const seat& s) { return s.at_gate; })
-                              ? queue()
-                              : std::set<int>{};
+    const auto in_queue =
+        std::any_of(seats_.begin(), seats_.end(), [](const seat& s) { return s.at_gate; }) ? queue() : std::set<int>{};
     for (auto& s : seats_) {
         if (!s.at_gate || !may_pass(s, in_queue)) continue;
         if (is_victim(s) && now() < s.last_entered + long_enough_to_be_seen) continue;

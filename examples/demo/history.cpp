@@ -25,7 +25,8 @@ verdict complete(const turns& all, const expectation& e) {
     const auto runs_backward = [](const turn& t) { return t.waiting_since > t.entered || t.entered > t.left; };
     if (std::any_of(all.begin(), all.end(), runs_backward)) return {false, "a turn ended before it began"};
     if (all.empty()) return {false, "nothing happened"};
-    return {true, "no turn is missing: " + count(wanted, "turn") + " of " + std::to_string(e.turns.size()) + " processes"};
+    return {true,
+            "no turn is missing: " + count(wanted, "turn") + " of " + std::to_string(e.turns.size()) + " processes"};
 }
 
 verdict exclusive(const turns& all) {
@@ -40,8 +41,8 @@ verdict tokens_rise(const turns& all) {
     const auto without = std::count_if(all.begin(), all.end(), [](const turn& t) { return !t.token; });
     if (without > 0 || all.empty())
         return {false, count(static_cast<std::size_t>(without), "turn") + " without a fencing token"};
-    const auto falls = std::adjacent_find(all.begin(), all.end(),
-                                          [](const turn& a, const turn& b) { return *b.token <= *a.token; });
+    const auto falls =
+        std::adjacent_find(all.begin(), all.end(), [](const turn& a, const turn& b) { return *b.token <= *a.token; });
     if (falls != all.end())
         return {false, "token " + std::to_string(*std::next(falls)->token) + " entered after " +
                            std::to_string(*falls->token)};
@@ -69,11 +70,10 @@ verdict dead_is_replaced(const turns& all, const expectation& e) {
 }
 
 verdict no_update_is_lost(const turns& all, std::uint64_t counter) {
-    const auto left = static_cast<std::uint64_t>(
-        std::count_if(all.begin(), all.end(), [](const turn& t) { return !t.killed; }));
-    return {counter == left && left > 0,
-            "a counter in a plain file, read on entering, written on leaving: " + std::to_string(counter) + " of " +
-                std::to_string(left)};
+    const auto left =
+        static_cast<std::uint64_t>(std::count_if(all.begin(), all.end(), [](const turn& t) { return !t.killed; }));
+    return {counter == left && left > 0, "a counter in a plain file, read on entering, written on leaving: " +
+                                             std::to_string(counter) + " of " + std::to_string(left)};
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct turn {
     std::optional<std::uint64_t> token{};
     nanoseconds waiting_since{};
     nanoseconds entered{};
-    nanoseconds left{};   ///< of a worker that was killed inside: when that was
+    nanoseconds left{};  ///< of a worker that was killed inside: when that was
     bool killed = false;
 };
 

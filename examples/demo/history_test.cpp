@@ -37,7 +37,8 @@ struct sample {
 };
 
 // Exactly the verdicts `wrong` have to be negative.
-void expect(const std::string& what, const std::vector<std::size_t>& wrong, const std::function<void(sample&)>& change) {
+void expect(const std::string& what, const std::vector<std::size_t>& wrong,
+            const std::function<void(sample&)>& change) {
     sample s;
     change(s);
     const auto verdicts = demo::judge(s.history, s.counter, s.expected);
@@ -71,12 +72,14 @@ int main() {
     expect("no token", {tokens}, [](sample& s) { s.history[2].token.reset(); });
     expect("a missing turn", {complete, counter}, [](sample& s) { s.history.pop_back(); });
     expect("a turn too many", {complete, counter}, [](sample& s) {
-        s.history.push_back({.worker = 1, .pid = 11, .token = 10, .waiting_since = 60ms, .entered = 60ms, .left = 61ms});
+        s.history.push_back(
+            {.worker = 1, .pid = 11, .token = 10, .waiting_since = 60ms, .entered = 60ms, .left = 61ms});
     });
     expect("a stranger", {complete}, [](sample& s) { s.history[4].worker = 4; });
     expect("a turn that ends before it begins", {complete}, [](sample& s) { s.history[4].left = 40ms + 1ns; });
     expect("nobody was killed", {replaced, counter}, [](sample& s) { s.history[1].killed = false; });
-    expect("another one was killed", {replaced}, [](sample& s) { std::swap(s.history[1].killed, s.history[2].killed); });
+    expect("another one was killed", {replaced},
+           [](sample& s) { std::swap(s.history[1].killed, s.history[2].killed); });
     expect("two were killed", {replaced, counter}, [](sample& s) { s.history[4].killed = true; });
     expect("the killed one lives on", {complete, replaced}, [](sample& s) { s.history[4].worker = 2; });
     expect("a late successor", {replaced}, [](sample& s) {

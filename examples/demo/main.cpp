@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <langinfo.h>
 #include <cerrno>
 #include <clocale>
 #include <csignal>
@@ -13,7 +14,6 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
-#include <langinfo.h>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -135,10 +135,10 @@ int run(const demo::plan& p, bool plain) {
     const auto look = look_of_terminal(plain);
     const bool live = !plain && (look.color || look.blocks);
     std::cout << look.paint("1", "rowlock demo: " + std::to_string(p.workers) + " processes, " +
-                                     (p.with_lock ? "one lock in a new SQLite database"
-                                                  : "and the lock switched off"))
-              << "\nEach goes in " << p.turns << " times. Worker " << p.victim() << " is killed with SIGKILL while it is inside"
-              << (p.with_lock ? ";\nits lease would last for 30 s" : "") << ". Seed " << p.seed << ".\n\n"
+                                     (p.with_lock ? "one lock in a new SQLite database" : "and the lock switched off"))
+              << "\nEach goes in " << p.turns << " times. Worker " << p.victim()
+              << " is killed with SIGKILL while it is inside" << (p.with_lock ? ";\nits lease would last for 30 s" : "")
+              << ". Seed " << p.seed << ".\n\n"
               << std::flush;
 
     const scratch_directory directory;
@@ -159,7 +159,8 @@ int run(const demo::plan& p, bool plain) {
     for (const auto& v : verdicts)
         std::cout << (v.ok ? look.paint("1;32", "  ok      ") : look.paint("1;31", "  FAILED  ")) << v.text << '\n';
     const bool ok = demo::all_ok(verdicts);
-    std::cout << '\n' << (ok ? look.paint("1;32", "The lock held.") : look.paint("1;31", "There was no lock to rely on."))
+    std::cout << '\n'
+              << (ok ? look.paint("1;32", "The lock held.") : look.paint("1;31", "There was no lock to rely on."))
               << std::endl;
     return ok ? 0 : 1;
 }
@@ -179,21 +180,37 @@ int run_as_worker(char** arguments) {
 int main(int argc, char** argv) {
     if (argc == 8 && std::strcmp(argv[1], "--worker") == 0) return run_as_worker(argv + 2);
 
-    static const option options[]{{"without-lock", no_argument, nullptr, 'l'}, {"workers", required_argument, nullptr, 'w'},
-                                  {"turns", required_argument, nullptr, 't'},  {"seed", required_argument, nullptr, 's'},
-                                  {"plain", no_argument, nullptr, 'p'},        {"help", no_argument, nullptr, 'h'},
+    static const option options[]{{"without-lock", no_argument, nullptr, 'l'},
+                                  {"workers", required_argument, nullptr, 'w'},
+                                  {"turns", required_argument, nullptr, 't'},
+                                  {"seed", required_argument, nullptr, 's'},
+                                  {"plain", no_argument, nullptr, 'p'},
+                                  {"help", no_argument, nullptr, 'h'},
                                   {nullptr, 0, nullptr, 0}};
     try {
         demo::plan p{.seed = std::random_device{}() % 1'000'000};
         bool plain = false;
         for (int o = 0; (o = getopt_long(argc, argv, "h", options, nullptr)) != -1;) switch (o) {
-                case 'l': p.with_lock = false; break;
-                case 'w': p.workers = number("workers", optarg, 3, 9); break;
-                case 't': p.turns = number("turns", optarg, 2, 100); break;
-                case 's': p.seed = static_cast<std::uint32_t>(number("seed", optarg, 0, 999'999)); break;
-                case 'p': plain = true; break;
-                case 'h': show_help(); return 0;
-                default: return usage_error;
+                case 'l':
+                    p.with_lock = false;
+                    break;
+                case 'w':
+                    p.workers = number("workers", optarg, 3, 9);
+                    break;
+                case 't':
+                    p.turns = number("turns", optarg, 2, 100);
+                    break;
+                case 's':
+                    p.seed = static_cast<std::uint32_t>(number("seed", optarg, 0, 999'999));
+                    break;
+                case 'p':
+                    plain = true;
+                    break;
+                case 'h':
+                    show_help();
+                    return 0;
+                default:
+                    return usage_error;
             }
         if (optind != argc) throw std::invalid_argument{std::string{"nothing is to be said by "} + argv[optind]};
 

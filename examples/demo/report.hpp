@@ -13,8 +13,8 @@ struct report {
 
     std::int32_t worker = 0;
     kind what = kind::ready;
-    std::int64_t when_ns = 0;  ///< CLOCK_BOOTTIME
-    std::uint64_t token = 0;   ///< inside; 0: none
+    std::int64_t when_ns = 0;      ///< CLOCK_BOOTTIME
+    std::uint64_t token = 0;       ///< inside; 0: none
     std::array<char, 200> text{};  ///< failed
 };
 static_assert(sizeof(report) <= _POSIX_PIPE_BUF);

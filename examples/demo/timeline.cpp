@@ -53,8 +53,8 @@ std::string row(std::span<const turn> history, int worker, const scale& s, const
     std::array<char, 24> label{};
     std::snprintf(label.data(), label.size(), "worker %-2d ", worker);
     std::string line = l.of_worker(worker, label.data());
-    const auto killed = std::find_if(history.begin(), history.end(),
-                                     [&](const turn& t) { return t.killed && t.worker == worker; });
+    const auto killed =
+        std::find_if(history.begin(), history.end(), [&](const turn& t) { return t.killed && t.worker == worker; });
     for (int c = 0; c < s.columns; ++c)
         line += killed != history.end() && s.column(killed->left) == c ? l.paint(alarm, l.blocks ? "✗" : "X")
                                                                        : cell(history, worker, c, s, l);
@@ -99,8 +99,8 @@ std::string legend(const look& l) {
 std::string line_of(std::size_t number, const turn& t, const look& l) {
     std::array<char, 120> text{};
     std::snprintf(text.data(), text.size(), "%6zu   worker %d %9d  %15s  %11s  %11s  ", number, t.worker, t.pid,
-                  t.token ? std::to_string(*t.token).c_str() : "none", in_milliseconds(t.entered - t.waiting_since).c_str(),
-                  in_milliseconds(t.left - t.entered).c_str());
+                  t.token ? std::to_string(*t.token).c_str() : "none",
+                  in_milliseconds(t.entered - t.waiting_since).c_str(), in_milliseconds(t.left - t.entered).c_str());
     return l.of_worker(t.worker, text.data()) + (t.killed ? l.paint(alarm, "killed") : "");
 }
 
@@ -124,8 +124,10 @@ std::vector<std::string> draw(std::span<const turn> history, int workers, nanose
 }
 
 std::vector<std::string> tabulate(std::vector<turn> history, std::size_t limit, const look& l) {
-    std::stable_sort(history.begin(), history.end(), [](const turn& a, const turn& b) { return a.entered < b.entered; });
-    std::vector<std::string> lines{l.paint("1", "  turn   process        pid            token       waited         held")};
+    std::stable_sort(history.begin(), history.end(),
+                     [](const turn& a, const turn& b) { return a.entered < b.entered; });
+    std::vector<std::string> lines{
+        l.paint("1", "  turn   process        pid            token       waited         held")};
     std::size_t left_out = 0;
     for (std::size_t i = 0; i < history.size(); ++i) {
         const bool matters = history[i].killed || (i > 0 && history[i - 1].killed);

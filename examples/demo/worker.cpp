@@ -12,8 +12,8 @@
 #include <utility>
 
 #include <sys/prctl.h>
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include <rowlock/rowlock.hpp>
 #include <rowlock/sqlite.hpp>
@@ -58,9 +58,9 @@ class worker {
 public:
     explicit worker(const assignment& a) : a_{a}, counter_{a.directory / counter_file}, random_{a.seed} {
         if (a.with_lock)
-            mutex_.emplace(rowlock::sqlite::open(a.directory / database_file,
-                                                 {.owner = "worker " + std::to_string(a.worker)}),
-                           lock_name);
+            mutex_.emplace(
+                rowlock::sqlite::open(a.directory / database_file, {.owner = "worker " + std::to_string(a.worker)}),
+                lock_name);
     }
 
     void run() {
@@ -80,7 +80,10 @@ private:
         if (mutex_) held = mutex_->acquire();
 
         const auto token = held ? held->token() : std::nullopt;
-        tell({.worker = a_.worker, .what = report::kind::inside, .when_ns = now_ns(), .token = token ? token->value() : 0});
+        tell({.worker = a_.worker,
+              .what = report::kind::inside,
+              .when_ns = now_ns(),
+              .token = token ? token->value() : 0});
         const auto before = counter_.read();
         if (gated) wait_for_go();
         sleep(milliseconds{50}, milliseconds{160});
