@@ -13,20 +13,9 @@ namespace rowlock::sqlite {
 
 using namespace std::chrono_literals;
 
-connection::connection(std::filesystem::path file) : file_{std::move(file)}, own_{true} { open(); }
+connection::connection(std::filesystem::path file) : file_{std::move(file)}, own_{true} {}
 
-connection::connection(SQLite::Database& callers) : file_{callers.getFilename()}, own_{false} { use(callers); }
-
-void connection::use(SQLite::Database& db) {
-    // SQLite opens a file that it may not write for reading only, without a word.
-    if (sqlite3_db_readonly(db.getHandle(), "main") == 1) fail(SQLITE_READONLY, {}, file_);
-    try {
-        store_ = std::make_unique<lease_store>(db);
-    } catch (const SQLite::Exception& e) {
-        fail(e, file_);
-    }
-    db_ = &db;
-}
+connection::connection(SQLite::Database& callers) : file_{callers.getFilename()}, own_{false}, db_{&callers} {}
 
 connection::~connection() = default;
 
@@ -34,15 +23,20 @@ bool connection::in_callers_transaction() const { return !own_ && sqlite3_get_au
 
 void connection::open() {
     try {
-        owned_.emplace(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_FULLMUTEX);
-        // Commits survive the death of processes with NORMAL; what a power cut may take away is made good by the boot
-        // number in every token.
-        owned_->exec("PRAGMA synchronous = NORMAL");
+        if (own_) {
+            db_ = nullptr;
+            auto& db = owned_.emplace(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_FULLMUTEX);
+            // Commits survive the death of processes with NORMAL; what a power cut may take away is made good by the
+            // boot number in every token.
+            db.exec("PRAGMA synchronous = NORMAL");
+            db_ = &db;
+        }
+        // SQLite opens a file that it may not write for reading only, without a word.
+        if (sqlite3_db_readonly(db_->getHandle(), "main") == 1) fail(SQLITE_READONLY, {}, file_);
+        store_ = std::make_unique<lease_store>(*db_);
     } catch (const SQLite::Exception& e) {
-        owned_.reset();
         fail(e, file_);
     }
-    use(*owned_);
 }
 
 void connection::before_fork() {
@@ -56,14 +50,19 @@ void connection::before_fork() {
 
 void connection::after_fork() { gate_.leave(); }
 
-connection::durable_for_now::durable_for_now(SQLite::Database& d)
-    : db{d}, before{d.execAndGet("PRAGMA synchronous").getInt()} {
-    db.exec("PRAGMA synchronous = FULL");
+connection::durable_for_now::durable_for_now(const session& s) : session_{s} {
+    session_.when_free([&] {
+        try {
+            before_ = session_.database().execAndGet("PRAGMA synchronous").getInt();
+            session_.database().exec("PRAGMA synchronous = FULL");
+        } catch (const SQLite::Exception& e) {
+            fail(e, session_.database().getFilename());
+        }
+    });
 }
 
 connection::durable_for_now::~durable_for_now() {
-    const auto restore = "PRAGMA synchronous = " + std::to_string(before);
-    db.tryExec(restore);
+    session_.database().tryExec("PRAGMA synchronous = " + std::to_string(before_));
 }
 
 connection::session::session(connection& c, deadline d) : c_{c}, deadline_{d} {
@@ -71,13 +70,7 @@ connection::session::session(connection& c, deadline d) : c_{c}, deadline_{d} {
         throw connection_error{"the connection to " + c_.file_ + " was in use by other threads until the time was over",
                                {.backend = "sqlite"}};
     try {
-        for (int tries = 0; !c_.db_; ++tries) {
-            try {
-                c_.open();
-            } catch (const busy&) {
-                pause(tries);
-            }
-        }
+        if (!c_.store_) when_free([&] { c_.open(); });
     } catch (...) {
         c_.gate_.leave();
         throw;
@@ -104,13 +97,8 @@ void connection::session::begin(kind k) const {
 }
 
 void connection::session::commit() const {
-    for (int tries = 0;; ++tries) {
-        try {
-            return store().commit.run().finish();
-        } catch (const busy&) {  // a reader is in the way of a rollback journal; the transaction stays open
-            pause(tries);
-        }
-    }
+    // Busy: a reader is in the way of a rollback journal; the transaction stays open.
+    when_free([&] { store().commit.run().finish(); });
 }
 
 void connection::session::roll_back() const noexcept {

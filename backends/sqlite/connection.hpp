@@ -26,7 +26,7 @@ namespace rowlock::sqlite {
 /// Shared objects: safe.
 class connection final : public fork_closer {
 public:
-    /// A connection of the library's own; opened again by itself after a fork.
+    /// A connection of the library's own; opened when it is first needed, and again after a fork.
     explicit connection(std::filesystem::path file);
     /// The caller's. It must have no transaction open when one of the functions below is called.
     explicit connection(SQLite::Database& callers);
@@ -59,19 +59,12 @@ public:
     template <class Body>
     auto write_durably(deadline d, Body body) {
         const session s{*this, d};
-        const durable_for_now durable{s.database()};
+        const durable_for_now durable{s};
         return s.write(body);
     }
 
 private:
     enum class kind : bool { read, write };
-
-    struct durable_for_now {
-        explicit durable_for_now(SQLite::Database& db);
-        ~durable_for_now();
-        SQLite::Database& db;
-        const int before;
-    };
 
     // The connection to oneself, open.
     class session {
@@ -101,9 +94,15 @@ private:
 
         template <class Body>
         auto write(Body& body) const {
+            return when_free([&] { return transact(kind::write, body); });
+        }
+
+        /// `f()`, again and again while it throws `busy`, until the deadline.
+        template <class F>
+        auto when_free(F f) const {
             for (int tries = 0;; ++tries) {
                 try {
-                    return transact(kind::write, body);
+                    return f();
                 } catch (const busy&) {
                     pause(tries);
                 }
@@ -124,8 +123,20 @@ private:
         std::int64_t callers_last_rowid_ = 0;
     };
 
+    // For as long as it lives, every commit of the session survives a power cut.
+    class durable_for_now {
+    public:
+        explicit durable_for_now(const session& s);
+        ~durable_for_now();
+        durable_for_now(const durable_for_now&) = delete;
+        durable_for_now& operator=(const durable_for_now&) = delete;
+
+    private:
+        const session& session_;
+        int before_ = 0;
+    };
+
     void open();
-    void use(SQLite::Database& db);
     void before_fork() override;
     void after_fork() override;
 
@@ -133,8 +144,8 @@ private:
     const bool own_;
     gate gate_;
     std::optional<SQLite::Database> owned_;
-    SQLite::Database* db_ = nullptr;  ///< null: closed for a fork
-    std::unique_ptr<lease_store> store_;
+    SQLite::Database* db_ = nullptr;      ///< null: not open
+    std::unique_ptr<lease_store> store_;  ///< null: not open
     fork_registration registration_{*this};
 };
 

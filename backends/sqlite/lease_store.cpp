@@ -208,8 +208,11 @@ fencing_token lease_store::next_token(const std::string& name, std::int64_t floo
 std::unordered_set<std::uint64_t> lease_store::renew(std::span<const lock_request* const> held,
                                                      boot_clock::time_point now, boot_clock::time_point expires_at) {
     std::string numbers = "[";
-    for (const auto* r : held) numbers += (numbers.size() > 1 ? "," : "") + std::to_string(r->id.number);
-    numbers += "]";
+    for (const auto* r : held) {
+        if (numbers.size() > 1) numbers += ',';
+        numbers += std::to_string(r->id.number);
+    }
+    numbers += ']';
     std::unordered_set<std::uint64_t> renewed;
     for (auto row = renew_.run(held.front()->id.provider, to_us(now), to_us(expires_at), numbers); row.next();)
         renewed.insert(static_cast<std::uint64_t>(row.integer(0)));

@@ -94,16 +94,16 @@ void sqlite_target::exclusively(const std::function<void()>& change) {
 
 void sqlite_target::apply(const migration& step) {
     auto& db = db_ ? *db_ : own_.value();
-    try {
+    when_free(deadline::passed(), file_, [&] {  // the write lock is ours already
         db.exec(std::string{step.sql});
         SQLite::Statement record{db, checksum_sql};
         record.bind(1, std::string{step.checksum});
         record.bind(2, step.number);
         record.bind(3, std::string{step.name});
-        if (record.exec() != 1) throw schema_error{std::string{step.name} + " does not record itself in rowlock_migration"};
-    } catch (const SQLite::Exception& e) {
-        fail(e, file_);
-    }
+        if (record.exec() != 1)
+            throw schema_error{std::string{step.name} + " does not record itself in rowlock_migration",
+                               {.backend = "sqlite"}};
+    });
 }
 
 }  // namespace rowlock::sqlite
