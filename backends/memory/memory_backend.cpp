@@ -134,6 +134,7 @@ class memory_backend final : public backend {
     void do_release(const lock_request& r, deadline) override {
         const std::lock_guard lock{mutex_};
         const auto found = names_.find(r.name);
+        broken_.erase(r.id);
         if (found == names_.end()) return;
         found->second.holders.remove_if([&](const holder& h) { return h.id == r.id; });
         found->second.settle();
@@ -142,8 +143,11 @@ class memory_backend final : public backend {
     renewal do_verify(const lock_request& r, deadline) override {
         const std::lock_guard lock{mutex_};
         const auto found = names_.find(r.name);
-        const bool held = found != names_.end() && found->second.find(r.id) != nullptr;
-        return {.held = held, .expires_at = boot_clock::time_point::max()};
+        if (found != names_.end() && found->second.find(r.id) != nullptr)
+            return {.held = true, .expires_at = boot_clock::time_point::max()};
+        if (const auto b = broken_.find(r.id); b != broken_.end())
+            return {.held = false, .reason = loss_reason::broken, .detail = b->second};
+        return {.held = false};
     }
 
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline) override {
@@ -166,8 +170,10 @@ class memory_backend final : public backend {
         if (found == names_.end() || found->second.holders.empty()) return false;
         auto& state = found->second;
         const std::string detail = "broken by " + std::string{by} + ": " + std::string{reason};
-        if (listener_)
-            for (const auto& h : state.holders) listener_->on_loss(h.id, loss_reason::broken, detail);
+        for (const auto& h : state.holders) {
+            broken_[h.id] = detail;
+            if (listener_) listener_->on_loss(h.id, loss_reason::broken, detail);
+        }
         state.holders.clear();
         ++state.last_token;
         state.settle();
@@ -191,6 +197,7 @@ class memory_backend final : public backend {
     std::mutex mutex_;
     std::map<std::string, lock_state, std::less<>> names_;
     std::map<request_id, std::shared_ptr<waiter>> waiters_;
+    std::map<request_id, std::string> broken_;  ///< whose lock was broken, until they give it back
     std::uint64_t floor_ = 0;
     listener* listener_ = nullptr;
 };

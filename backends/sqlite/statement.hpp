@@ -31,6 +31,7 @@ public:
 
         /// False: no further row. Throws `busy` or a `rowlock::error`.
         bool next() {
+            if (s_.statement_.isDone()) return false;  // SQLite would call another step misuse
             if (const int code = s_.statement_.tryExecuteStep(); code != SQLite::OK && !known(code))
                 fail(s_.db_.getExtendedErrorCode(), s_.db_.getErrorMsg(), s_.db_.getFilename());
             return s_.statement_.hasRow();
