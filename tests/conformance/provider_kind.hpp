@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rowlock/options.hpp>
+#include <rowlock/provider.hpp>
+
+namespace rowlock::conformance {
+
+/// A new, empty place in which locks live. Each test case has its own.
+class store {
+public:
+    virtual ~store() = default;
+
+    /// A view on the locks; all views of one store see the same ones.
+    [[nodiscard]] virtual provider open() = 0;
+
+    /// What `test::open_any` takes in another process to see them, too. Empty: they are this process's own.
+    [[nodiscard]] virtual std::string url() const { return {}; }
+
+    /// How many hold `name`, as the database itself has it, past the library.
+    [[nodiscard]] virtual int holders_in_database(std::string_view name) = 0;
+
+    /// Makes every lease of `name` end now, past the library. False: locks do not end here.
+    virtual bool expire(std::string_view) { return false; }
+};
+
+/// One row of the table of all providers: everything that the suite needs to know of one.
+struct provider_kind {
+    std::string name;     ///< in the tree of tests
+    std::string backend;  ///< what traits().name must be
+    bool inspects = true;      ///< has status(), break_lock() and purge()
+    std::function<std::unique_ptr<store>(options)> make_store;
+};
+
+/// Every provider that this build has. A new back end is one more entry.
+[[nodiscard]] std::vector<provider_kind> provider_kinds();
+
+}  // namespace rowlock::conformance

@@ -1,0 +1,43 @@
+#include "open_any.hpp"
+
+#include <list>
+#include <mutex>
+
+#ifdef ROWLOCK_HAVE_SQLITE
+#include <SQLiteCpp/Database.h>
+#include <rowlock/sqlite.hpp>
+#endif
+#if __has_include(<examples/flock_backend.hpp>)
+#include <examples/flock_backend.hpp>
+#define ROWLOCK_TEST_FLOCK
+#endif
+
+namespace rowlock::test {
+namespace {
+
+// What follows the scheme; empty if it is another one.
+std::string rest_of(const std::string& url, std::string_view scheme) {
+    return url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
+}
+
+}  // namespace
+
+provider open_any(const std::string& url, options opt) {
+#ifdef ROWLOCK_HAVE_SQLITE
+    if (const auto path = rest_of(url, "sqlite-connection:"); !path.empty()) {
+        // They must outlive the providers, whose end nobody tells us. Kept to the end of the process.
+        static std::mutex mutex;
+        static auto& connections = *new std::list<SQLite::Database>;
+        const std::lock_guard lock{mutex};
+        auto& db = connections.emplace_back(path, SQLite::OPEN_READWRITE | SQLite::OPEN_FULLMUTEX);
+        return sqlite::on(db, std::move(opt));
+    }
+#endif
+#ifdef ROWLOCK_TEST_FLOCK
+    if (const auto directory = rest_of(url, "flock:"); !directory.empty())
+        return provider{std::make_unique<::flock_backend>(directory), std::move(opt)};
+#endif
+    return open(url, std::move(opt));
+}
+
+}  // namespace rowlock::test

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <rowlock/options.hpp>
+#include <rowlock/provider.hpp>
+
+namespace rowlock::test {
+
+/// Opens a rowlock URL, and also what has no URL: "sqlite-connection:PATH", through a SQLite::Database that a program
+/// has already, and "flock:DIRECTORY", the example of a back end of one's own.
+[[nodiscard]] provider open_any(const std::string& url, options opt);
+
+}  // namespace rowlock::test
