@@ -60,13 +60,14 @@ def count_plain(tally, name, test):
 
 def what_failed(case):
     """The first failed check of a case, in one line."""
-    trouble = [element.text or "" for element in case if element.tag in ("failure", "error")]
-    if not trouble:
+    trouble = next((element for element in case if element.tag in ("failure", "error")), None)
+    if trouble is None:
         return "failed without a failed check"
-    told = dict(re.findall(r"^- (file|line|message) *: *(.*)", trouble[0], re.M)[::-1])
-    exception = re.search(r"^EXCEPTION STACK TRACE: -+\n(.*?)\n-+$", trouble[0], re.M | re.S)
-    message = exception[1] if exception else told.get("message", "")
-    return f"{told.get('file', '?')}:{told.get('line', '?')}: {message}"
+    text = trouble.text or ""
+    told = dict(re.findall(r"^- (file|line|message) *: *(.*)", text, re.M)[::-1])
+    exception = re.search(r"^EXCEPTION STACK TRACE: -+\n(.*?)\n-+$", text, re.M | re.S)
+    message = exception[1] if exception else told.get("message", trouble.get("message"))
+    return f"{told['file']}:{told.get('line')}: {message}" if "file" in told else message
 
 
 def count_case(tally, program, case, selected):
