@@ -50,6 +50,14 @@ std::vector<std::string> take_job(std::vector<std::string>& arguments, bool& das
     return job;
 }
 
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& e) {
+    const auto chosen = app.get_subcommands();
+    if (!chosen.empty()) return fmt::format("{} (rowlock {} --help tells more)", e.what(), chosen.front()->get_name());
+    if (const auto unknown = app.remaining(); !unknown.empty())
+        return fmt::format("there is no command or option \"{}\" (rowlock --help shows them)", unknown.front());
+    return fmt::format("{} (rowlock --help tells more)", e.what());
+}
+
 int execute(std::vector<std::string> arguments) {
     bool dashes = false;
     auto job = take_job(arguments, dashes);
@@ -74,14 +82,13 @@ int execute(std::vector<std::string> arguments) {
     } catch (const CLI::Success& e) {
         return app.exit(e);  // --help, --version
     } catch (const CLI::ParseError& e) {
-        const auto* chosen = app.get_subcommands().empty() ? nullptr : app.get_subcommands().front();
-        throw usage_error{fmt::format("{} (rowlock {}--help tells more)", e.what(), chosen ? chosen->get_name() + ' ' : "")};
+        throw usage_error{what_is_wrong(app, e)};
     }
     if (db->count() > 0 && common.db.empty()) throw usage_error{"--db is empty"};
     const auto chosen = std::find_if(commands.begin(), commands.end(), [](const auto& c) { return c.syntax->parsed(); });
     const int status = chosen->execute(common);
     // Output that did not get through is no success: a full disk, for one.
-    if (std::fflush(stdout) != 0 && status == exit_status::success) {
+    if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == exit_status::success) {
         tell("standard output cannot be written");
         return exit_status::system;
     }

@@ -1,5 +1,8 @@
 #include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <system_error>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -19,6 +22,15 @@ struct arguments {
     bool print = false;
 };
 
+std::vector<migration> plan(const database& db, const options& opt) {
+    auto schema = open_schema(db.url, opt);
+    std::error_code ignored;
+    // Not even its directory need be there yet, which for any other database would be an error.
+    if (!db.default_file.empty() && !std::filesystem::exists(db.default_file, ignored))
+        return {schema.all().begin(), schema.all().end()};
+    return schema.plan();
+}
+
 int migrate(const arguments& given, const common_options& common) {
     const auto opt = common.library_options();
     const auto db = choose_database(common.db);
@@ -30,7 +42,7 @@ int migrate(const arguments& given, const common_options& common) {
         return exit_status::success;
     }
     if (given.plan || given.check) {
-        const auto missing = open_schema(db.url, opt).plan();
+        const auto missing = plan(db, opt);
         if (given.plan) {
             for (const auto& step : missing) fmt::print("{}\n", step.name);
             if (missing.empty()) fmt::print("up to date\n");

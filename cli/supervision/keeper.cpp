@@ -178,7 +178,7 @@ private:
                     seek();
                 }
                 break;
-            case phase::running: job_.signal_group(number); break;
+            case phase::running: pass_to_job(number); break;
             case phase::holding:
                 if (ends_a_wait(number)) phase_ = phase::done;
                 if (number == SIGTSTP) to_front_.send({.what = message::kind::not_waiting});  // nothing runs: it may stop
@@ -207,9 +207,19 @@ private:
         if (watch_) watch_->forget();
         if (job_.stopped()) {
             to_front_.send({.what = message::kind::job_stopped, .value = WSTOPSIG(status)});
-        } else if (!front_gone_) {
-            kill(front_, SIGCONT);  // continued behind our back: the front belongs to it, and the shell should know
+        } else if (!std::exchange(continued_, false) && front_is_stopped()) {
+            // Continued behind our back. The front belongs to it, and the shell should know.
+            woken_ = true;
+            kill(front_, SIGCONT);
         }
+    }
+
+    void pass_to_job(int number) {
+        if (number == SIGCONT) {
+            if (std::exchange(woken_, false)) return;  // our own, for a job that goes on already
+            continued_ = job_.stopped();
+        }
+        job_.signal_group(number);
     }
 
     // --- waiting ------------------------------------------------------------------------------------------------
@@ -257,6 +267,7 @@ private:
     }
 
     bool front_is_stopped() const {
+        if (front_gone_) return false;
         const auto now = look_at(front_);
         return now && now->state == 'T';
     }
@@ -347,6 +358,8 @@ private:
     int interrupted_by_ = 0;
     bool front_gone_ = false;
     bool lost_ = false;
+    bool continued_ = false;  ///< the job, by us; that it goes on is still to be heard
+    bool woken_ = false;      ///< the front, by us; that it got the SIGCONT is still to be heard
     deadline hold_until_ = deadline::passed();
     message end_;
 };

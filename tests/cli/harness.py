@@ -174,19 +174,21 @@ class CommandTest(unittest.TestCase):
             self.gate(gate)
         return ["sh", "-c", f'echo $$ > {started}; read line < {gate}; exit {status}']
 
-    def logging_job(self, *numbers, log="log", started="started"):
-        """A command that writes the names of the signals `numbers` into a log instead of dying of them."""
+    def logging_job(self, *numbers, log="log", started="started", then="pass"):
+        """A command that writes the names of the signals `numbers` into a log instead of suffering them."""
+        # Waits for them instead of handling them: Python runs a handler that comes just before a blocking call only
+        # after that call.
         program = f"""
-import os, signal, sys, time
-def on_signal(number, frame):
-    with open({log!r}, "a") as log:
-        log.write(f"{{signal.Signals(number).name}} {{time.monotonic()}}\\n")
-for number in {[int(n) for n in numbers]}:
-    signal.signal(number, on_signal)
+import os, signal, time
+signals = {[int(n) for n in numbers]}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 with open({started!r}, "w") as started:
     started.write(f"{{os.getpid()}}\\n")
 while True:
-    signal.pause()
+    number = signal.sigwaitinfo(signals).si_signo
+    with open({log!r}, "a") as log:
+        log.write(f"{{signal.Signals(number).name}} {{time.monotonic()}}\\n")
+    {then}
 """
         return [sys.executable, "-c", program]
 
@@ -320,6 +322,9 @@ def write_report(path, cases):
 
 def main():
     global ROWLOCK
+    # A shell without job control starts its background jobs with these ignored, and that would be inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     ROWLOCK = str(pathlib.Path(sys.argv[1]).resolve())
     report = pathlib.Path(re.fullmatch(r"--logger=JUNIT,[^,]*,(.+\.xml)", sys.argv[2])[1])
     report.unlink(missing_ok=True)

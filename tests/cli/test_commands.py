@@ -90,7 +90,8 @@ class Status(CommandTest):
             self.rowlock("break", name, "--reason", "it's \"quoted\" 🚀")
 
     def test_control_characters_are_escaped(self):
-        self.start("run", "evil\x1b[2J\nname\u202e", "--", *self.waiting_job(), "--owner", "x")
+        self.start("run", "evil\x1b[2J\nname\u202e", "--", *self.waiting_job())
+        self.text_of("started")
         self.start("run", "--owner", "own\x07er", "other", "--", *self.waiting_job("gate2", "started2"))
         self.text_of("started2")
         wait_until(lambda: len(self.status()) == 2, "both are held")

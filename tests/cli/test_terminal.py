@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import sys
 
 import harness
 from harness import BUSY, CommandTest, Terminal, children_of, is_alive, main, stat_of, wait_until
@@ -14,6 +15,7 @@ class JobControl(CommandTest):
         terminal.expect(r"\nask\n")
         terminal.line("hello")
         terminal.expect("got <hello>")
+        terminal.expect(re.escape(terminal.PROMPT))
         self.assertEqual(terminal.command("echo status $?"), "status 0\n")
 
     def test_interrupt_reaches_the_job_once(self):
@@ -33,7 +35,7 @@ class JobControl(CommandTest):
 
     def test_a_job_that_dies_of_an_interrupt_ends_the_loop_around_it(self):
         terminal = Terminal(self)
-        terminal.line('for i in 1 2 3; do echo round $i; "$ROWLOCK" run nightly -- sh -c "echo > started; sleep 100"; done')
+        terminal.line('for i in 1 2 3; do echo round $i; "$ROWLOCK" run nightly -- sh -c "echo > started; exec sleep 100"; done')
         self.text_of("started")
         terminal.send("\x03")
         shown = terminal.expect(r"(?s)(.*?)" + re.escape(terminal.PROMPT))[1]
@@ -43,7 +45,7 @@ class JobControl(CommandTest):
 
     def test_and_the_script_around_it(self):
         terminal = Terminal(self)
-        self.path("script").write_text('"$ROWLOCK" run nightly -- sh -c "echo > started; sleep 100"\necho went on\n')
+        self.path("script").write_text('"$ROWLOCK" run nightly -- sh -c "echo > started; exec sleep 100"\necho went on\n')
         for shell in ("bash", "dash"):
             terminal.line(f"{shell} script")
             self.text_of("started")
@@ -64,6 +66,20 @@ class JobControl(CommandTest):
         self.assertEqual(stat_of(pid)[0], "T")
         self.assertEqual(terminal.foreground(), terminal.pid)
         return pid
+
+    def test_continued_once(self):
+        terminal = Terminal(self)
+        self.path("job.py").write_text(self.logging_job(signal.SIGCONT)[2])
+        terminal.line(f'"$ROWLOCK" run nightly -- {sys.executable} job.py')
+        pid = self.number_in("started")
+        for count in (1, 2, 3):
+            terminal.send("\x1a")
+            terminal.expect(r"Stopped.*\n")
+            terminal.line("fg")
+            wait_until(lambda: terminal.foreground() == pid and len(self.logged()) >= count, "the job goes on")
+        terminal.send("\x03")
+        terminal.expect(re.escape(terminal.PROMPT))
+        self.assertEqual(self.logged(), ["SIGCONT"] * 3)
 
     def test_stop_and_foreground(self):
         terminal = Terminal(self)
@@ -101,6 +117,21 @@ class JobControl(CommandTest):
         terminal.line("fg")
         terminal.line("hello")
         terminal.expect("got hello")
+
+    def test_continued_behind_the_shells_back(self):
+        terminal = Terminal(self)
+        self.path("job.py").write_text(self.logging_job(signal.SIGCONT)[2])
+        terminal.line(f'"$ROWLOCK" run --ttl 300ms nightly -- {sys.executable} job.py')
+        pid = self.number_in("started")
+        terminal.send("\x1a")
+        terminal.expect(r"Stopped.*\n")
+        front = stat_of(stat_of(pid)[1])[1]
+        self.assertEqual(stat_of(front)[0], "T")
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: self.logged() and stat_of(front)[0] != "T", "rowlock goes on with it")
+        wait_until(lambda: "Running" in terminal.command("jobs"), "the shell knows")
+        self.rowlock("run", "--wait", "1s", "nightly", "--", "true", expect=BUSY)
+        self.assertEqual(self.logged(), ["SIGCONT"])
 
     def test_a_stopped_job_keeps_its_lock(self):
         terminal = Terminal(self)
@@ -176,8 +207,8 @@ class JobControl(CommandTest):
 
     def test_the_terminal_goes_away(self):
         terminal = Terminal(self)
-        job = self.logging_job(signal.SIGHUP)
-        self.path("job.py").write_text(job[2].replace("signal.pause()", "signal.pause(); break"))
+        job = self.logging_job(signal.SIGHUP, then="break")
+        self.path("job.py").write_text(job[2])
         terminal.line(f'"$ROWLOCK" run nightly -- {job[0]} job.py')
         self.text_of("started")
         os.close(terminal.fd)
@@ -192,13 +223,15 @@ class JobControl(CommandTest):
 
     def test_nobody_could_continue_it_so_it_is_not_stopped(self):
         # As the first process of a container: there is no shell that would know of a stopped job.
-        terminal = Terminal(self, (harness.ROWLOCK, "run", "nightly", "--", "sh", "-c",
-                                   "trap 'echo continued' CONT; echo $$ > started; while read x; do echo got $x; done"))
+        self.path("job.py").write_text(self.logging_job(signal.SIGCONT, then="print('got', input())")[2])
+        terminal = Terminal(self, (harness.ROWLOCK, "run", "nightly", "--", sys.executable, "job.py"))
         pid = self.number_in("started")
         wait_until(lambda: terminal.foreground() == pid, "the job has the terminal")
         terminal.send("\x1a")
+        wait_until(self.logged, "the job was continued at once")
         terminal.line("hello")
         terminal.expect("got hello")
+        self.assertEqual(self.logged(), ["SIGCONT"])
 
 
 if __name__ == "__main__":
