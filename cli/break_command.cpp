@@ -1,5 +1,9 @@
+#include <array>
 #include <memory>
 #include <string>
+
+#include <pwd.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -19,9 +23,18 @@ struct arguments {
     std::string reason{};
 };
 
+// For people who find a broken lock later: "host:pid:rowlock" of a process that is long gone would not help them.
+std::string user_and_host() {
+    std::array<char, 256> host{};
+    if (gethostname(host.data(), host.size() - 1) != 0) host = {"localhost"};
+    const passwd* user = getpwuid(geteuid());
+    return fmt::format("{}@{}", user ? user->pw_name : std::to_string(geteuid()), host.data());
+}
+
 int break_lock(const arguments& given, const common_options& common) {
     if (given.reason.empty()) throw usage_error{"--reason must not be empty: those who held the lock are told it"};
-    const auto opt = common.library_options();
+    auto opt = common.library_options();
+    if (common.owner.empty()) opt.owner = user_and_host();
     const auto db = choose_database(common.db);
     prepare(db, opt);
     if (open(db.url, opt).break_lock(given.name, given.reason)) {
@@ -43,7 +56,8 @@ command break_command(CLI::App& app) {
         ->required();
     syntax->footer(
         "The holder hears of it at its next renewal or sooner, possibly after somebody else has the lock: only what it\n"
-        "writes with its fencing token is safe until then. A command under `rowlock run` is ended.\n\n"
+        "writes with its fencing token is safe until then. A command under `rowlock run` is ended. The reason is recorded\n"
+        "together with --owner, which is user@host here if it is not given.\n\n"
         "Exit status: 0 broken, 1 nobody held it; others as for all commands, see rowlock --help.\n\n"
         "Example:\n"
         "  rowlock break nightly --reason 'host db3 hangs, see ticket 4711'\n");

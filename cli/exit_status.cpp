@@ -12,7 +12,7 @@ std::string errors() {
     return line(exit_status::usage, "the command line makes no sense, or the back end cannot do what it asks") +
            line(exit_status::database, "the database cannot be reached or used, or is not migrated") +
            line(exit_status::internal, "a bug in rowlock") +
-           line(exit_status::system, "the system refused something (no processes or files left)");
+           line(exit_status::system, "the system refused something (no processes or files left), or killed a part of rowlock");
 }
 
 }  // namespace

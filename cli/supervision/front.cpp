@@ -93,6 +93,7 @@ private:
                 kill(keeper_, SIGCONT);
             } else {
                 keeper_ended_ = true;
+                keeper_status_ = status;
                 return;
             }
         }
@@ -164,10 +165,13 @@ private:
     }
 
     message without_keeper() const {
+        const auto how = WIFSIGNALED(keeper_status_)
+                             ? fmt::format("was killed by signal {}", WTERMSIG(keeper_status_))
+                             : fmt::format("ended with status {}", WEXITSTATUS(keeper_status_));
         if (job_group_)
-            tell("its second process, which held the lock, was killed, and the lock with it; the command is killed too");
+            tell(fmt::format("its keeper process {}, and the lock is lost with it; the command is killed too", how));
         else
-            tell("its second process was killed");
+            tell(fmt::format("its keeper process {} while it waited for the lock; the command did not run", how));
         return {.value = job_group_ ? exit_status::lost : exit_status::system};
     }
 
@@ -189,6 +193,7 @@ private:
     pid_t keeper_ = -1;
     const pid_t group_ = getpgrp();
     bool keeper_ended_ = false;
+    int keeper_status_ = 0;
     bool closed_ = false;
     std::optional<pid_t> job_group_;
     bool job_had_terminal_ = false;

@@ -26,9 +26,13 @@ void channel::send_surely(const message& m) const noexcept {
 std::optional<message> channel::receive(state& s) const noexcept {
     s = state::open;
     message m;
-    const auto got = ::recv(fd_.get(), &m, sizeof m, MSG_DONTWAIT);
+    ssize_t got = 0;
+    // Told once if the other end was closed before it had read everything, ahead of what it had sent itself (Linux,
+    // unix_release_sock()): its last words are still to come.
+    do got = ::recv(fd_.get(), &m, sizeof m, MSG_DONTWAIT);
+    while (got < 0 && (errno == ECONNRESET || errno == EINTR));
     if (got == static_cast<ssize_t>(sizeof m)) return m;
-    if (got >= 0 || (errno != EAGAIN && errno != EINTR)) s = state::closed;
+    if (got >= 0 || errno != EAGAIN) s = state::closed;
     return std::nullopt;
 }
 

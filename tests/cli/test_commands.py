@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import pathlib
+import pwd
 import re
 import signal
 import subprocess
@@ -150,6 +151,14 @@ class Break(CommandTest):
         self.rowlock("break", "nightly", "--reason", "test", expect=1)
         self.rowlock("--prefix", "billing:", "break", "nightly", "--reason", "test")
         self.assertEqual(self.end_of(job).returncode, harness.LOST)
+
+    def test_the_holder_is_told_by_whom(self):
+        for number, (options, by) in enumerate((([], pwd.getpwuid(os.geteuid()).pw_name + "@"),
+                                                (["--owner", "the night shift"], "the night shift"))):
+            job = self.start("run", "--ttl", "1s", "nightly", "--", *self.waiting_job(f"gate{number}", f"started{number}"))
+            self.text_of(f"started{number}")
+            self.rowlock("break", "nightly", "--reason", "test", *options)
+            self.assert_one_line(self.end_of(job), f"broken by {by}")
 
     def test_the_next_one_gets_it_with_a_larger_token(self):
         job = self.start("run", "nightly", "--", "sh", "-c", "echo $ROWLOCK_TOKEN > first; exec sleep 600")

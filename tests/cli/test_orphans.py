@@ -2,6 +2,7 @@
 import os
 import signal
 
+import harness
 from harness import LOST, CommandTest, children_of, is_alive, main, stat_of, wait_until
 
 # A job with everything that could get away: a child in the group, a daemon of a session of its own whose parents have
@@ -94,7 +95,7 @@ class Orphans(CommandTest):
         # A shell that becomes rowlock has a child already.
         self.gate("gate")
         front = self.start("-c", 'sh -c "echo \\$\\$ > earlier; read line < gate" & exec "$0" run nightly -- sh -c '
-                                 '"echo \\$\\$ > started; while :; do sleep 1; done"', self.rowlock_path(), program="sh")
+                                 '"echo \\$\\$ > started; while :; do sleep 1; done"', harness.ROWLOCK, program="sh")
         earlier, job = self.number_in("earlier"), self.number_in("started")
         keeper, = [pid for pid in children_of(front.pid) if pid != earlier]
         os.kill(keeper, signal.SIGKILL)
@@ -102,11 +103,6 @@ class Orphans(CommandTest):
         self.assertFalse(is_alive(job))
         self.assertTrue(is_alive(earlier))
         self.open_gate("gate")
-
-    @staticmethod
-    def rowlock_path():
-        import harness
-        return harness.ROWLOCK
 
     def test_a_job_that_forks_while_it_is_killed(self):
         front = self.start("run", "nightly", "--", "sh", "-c",

@@ -1,7 +1,9 @@
 """Signals: passed on to the job while it runs, and the end of a wait before that."""
 import os
+import re
 import signal
 
+import harness
 from harness import BUSY, CommandTest, children_of, main, stat_of, wait_until
 
 
@@ -70,6 +72,13 @@ class Forwarding(CommandTest):
         wait_until(lambda: self.logged() == ["SIGTERM"], "the job lives")
         job.kill()
 
+    def test_a_flood_of_them_does_not_change_the_exit_status(self):
+        for status in range(20):
+            process = self.start("run", "nightly", "--", "sh", "-c", f"exit {status}")
+            while process.poll() is None:
+                process.send_signal(signal.SIGWINCH)
+            self.assertEqual(self.end_of(process).returncode, status, process.err.read_text())
+
     def test_a_closed_standard_error_ends_nothing(self):
         read, write = os.pipe()
         os.close(read)
@@ -96,27 +105,29 @@ class WhileWaiting(CommandTest):
                 self.assertEqual(self.end_of(waiter).returncode, -number)
                 self.assertEqual(waiter.err.read_text(), "")
                 self.assertEqual(len(self.waiters("nightly")), 1)
-        shell = self.start("-c", '"$0" run nightly -- touch ran; echo $? > status', self.rowlock_path(), program="sh")
+        shell = self.start("-c", '"$0" run nightly -- touch ran; echo $? > status', harness.ROWLOCK, program="sh")
         wait_until(lambda: len(self.waiters("nightly")) == 2, "one more waits")
         os.kill(children_of(shell.pid)[0], signal.SIGTERM)
         self.assertEqual(self.number_in("status"), 143)
         self.assertFalse(self.path("ran").exists())
 
     @staticmethod
-    def rowlock_path():
-        import harness
-        return harness.ROWLOCK
+    def proc_status(pid):
+        with open(f"/proc/{pid}/status") as file:
+            return file.read()
 
     def test_control_without_interruption_it_runs(self):
         self.open_gate("gate")
-        self.assertEqual(self.end_of(self.waiter).returncode, 0)
+        self.assertEqual(self.end_of(self.waiter).returncode, 0, self.waiter.err.read_text())
         self.assertTrue(self.path("ran").exists())
 
     def test_other_signals_do_not_end_the_wait(self):
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM):
             self.waiter.send_signal(number)
+        # Heard while it waits, or they would rightly reach the job.
+        wait_until(lambda: re.search(r"ShdPnd:\s+0+\n", self.proc_status(self.waiter.pid)), "they are heard")
         self.open_gate("gate")
-        self.assertEqual(self.end_of(self.waiter).returncode, 0)
+        self.assertEqual(self.end_of(self.waiter).returncode, 0, self.waiter.err.read_text())
 
     def test_killed_it_leaves_no_process_and_no_waiter(self):
         self.waiter.kill()
@@ -136,7 +147,7 @@ class WhileWaiting(CommandTest):
         self.rowlock("run", "--wait", "20s", "nightly", "--", "true")
         self.assertFalse(self.path("ran").exists())
         self.waiter.send_signal(signal.SIGCONT)
-        self.assertEqual(self.end_of(self.waiter).returncode, 0)
+        self.assertEqual(self.end_of(self.waiter).returncode, 0, self.waiter.err.read_text())
         self.assertTrue(self.path("ran").exists())
 
 
