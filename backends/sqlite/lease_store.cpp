@@ -1,5 +1,8 @@
 #include "lease_store.hpp"
 
+#include <algorithm>
+#include <optional>
+
 namespace rowlock::sqlite {
 namespace {
 
@@ -9,6 +12,9 @@ using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
 // Times: *_us are microseconds of the boot clock, *_ms milliseconds since 1970 by the wall clock.
+//
+// What runs at every acquisition has no RETURNING: SQLite builds a table in memory for it at each execution, which took
+// longer than the rest of the cycle.
 
 constexpr auto boot_sql = "SELECT boot_number FROM rowlock_host WHERE boot_id = ?1";
 
@@ -30,25 +36,25 @@ constexpr auto add_lease_sql =
 constexpr auto remove_lease_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND token = ?2";
 
 // ?1 name, ?2 provider, ?3 number
-constexpr auto release_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND provider = ?2 AND number = ?3 RETURNING 1";
+constexpr auto release_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND provider = ?2 AND number = ?3";
 
-// ?1 name
+// turn: 0 an upgrade, 1 everybody else
 constexpr auto tickets_sql =
-    "SELECT position, mode, permits, upgrade, provider, number, ttl_us, arena, slot, incarnation, since_ms, owner"
-    " FROM rowlock_ticket WHERE name = ?1 ORDER BY upgrade DESC, position";
-constexpr auto has_tickets_sql = "SELECT 1 FROM rowlock_ticket WHERE name = ?1 LIMIT 1";
-
+    "SELECT position, mode, permits, turn, provider, number, ttl_us, arena, slot, incarnation, since_ms, owner"
+    " FROM rowlock_ticket WHERE name = ?1 ORDER BY turn, position";
 constexpr auto add_ticket_sql =
-    "INSERT INTO rowlock_ticket (name, mode, permits, upgrade, provider, number, ttl_us, arena, slot, incarnation,"
-    " since_ms, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-constexpr auto remove_ticket_sql = "DELETE FROM rowlock_ticket WHERE position = ?1";
+    "INSERT INTO rowlock_ticket (name, mode, permits, turn, provider, number, ttl_us, arena, slot, incarnation,"
+    " since_ms, owner, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+    " (SELECT coalesce(max(position), 0) + 1 FROM rowlock_ticket WHERE name = ?1))";
 
-// ?1 name, ?2 the least token less one, ?3 wall clock
-constexpr auto raise_token_sql =
-    "UPDATE rowlock_lock SET token = max(token, ?2) + 1, granted_at_ms = ?3 WHERE name = ?1 RETURNING token";
-constexpr auto first_token_sql =
-    "INSERT INTO rowlock_lock (name, token, granted_at_ms)"
-    " SELECT ?1, max(token_floor, ?2) + 1, ?3 FROM rowlock_host RETURNING token";
+// ?1 name, ?2 turn, ?3 position
+constexpr auto remove_ticket_sql = "DELETE FROM rowlock_ticket WHERE name = ?1 AND turn = ?2 AND position = ?3";
+
+// ?1 name, ?2 token, ?3 wall clock
+constexpr auto last_token_sql = "SELECT token FROM rowlock_lock WHERE name = ?1";
+constexpr auto set_token_sql = "UPDATE rowlock_lock SET token = ?2, granted_at_ms = ?3 WHERE name = ?1";
+constexpr auto add_name_sql = "INSERT INTO rowlock_lock (name, token, granted_at_ms) VALUES (?1, ?2, ?3)";
+constexpr auto token_floor_sql = "SELECT token_floor FROM rowlock_host";
 
 // ?1 provider, ?2 now, ?3 the new end, ?4 JSON array of numbers: only leases that somebody knows of are renewed. No index
 // on the provider: the table has live leases only, and an index would cost each of them.
@@ -79,10 +85,17 @@ constexpr auto purge_sql =
     "DELETE FROM rowlock_lock WHERE granted_at_ms <= ?1"
     " AND name NOT IN (SELECT name FROM rowlock_lease UNION SELECT name FROM rowlock_ticket) RETURNING 1";
 
+std::int64_t turn_of(const lock_request& r) { return r.upgrade ? 0 : 1; }
+
 std::int64_t to_us(boot_clock::time_point t) { return duration_cast<microseconds>(t.time_since_epoch()).count(); }
 boot_clock::time_point from_us(std::int64_t us) { return boot_clock::time_point{microseconds{us}}; }
 std::int64_t to_ms(system_clock::time_point t) { return duration_cast<milliseconds>(t.time_since_epoch()).count(); }
 system_clock::time_point from_ms(std::int64_t ms) { return system_clock::time_point{milliseconds{ms}}; }
+
+// The only column of the only row, if there is one.
+std::optional<std::int64_t> number_in(statement::cursor row) {
+    return row.next() ? std::optional{row.integer(0)} : std::nullopt;
+}
 
 fencing_token to_token(std::int64_t value) { return fencing_token{static_cast<std::uint64_t>(value)}; }
 
@@ -102,11 +115,12 @@ lease_store::lease_store(SQLite::Database& db)
       remove_lease_{db, remove_lease_sql},
       release_{db, release_sql},
       tickets_{db, tickets_sql},
-      has_tickets_{db, has_tickets_sql},
       add_ticket_{db, add_ticket_sql},
       remove_ticket_{db, remove_ticket_sql},
-      raise_token_{db, raise_token_sql},
-      first_token_{db, first_token_sql},
+      last_token_{db, last_token_sql},
+      set_token_{db, set_token_sql},
+      add_name_{db, add_name_sql},
+      token_floor_{db, token_floor_sql},
       renew_{db, renew_sql},
       is_held_{db, is_held_sql},
       record_break_{db, record_break_sql},
@@ -154,11 +168,8 @@ void lease_store::remove_lease(const std::string& name, fencing_token token) {
     remove_lease_.run(name, token.value()).finish();
 }
 
-bool lease_store::remove_lease(const std::string& name, const request_id& id) {
-    auto removed = release_.run(name, id.provider, id.number);
-    const bool found = removed.next();
-    removed.finish();
-    return found;
+void lease_store::remove_lease(const std::string& name, const request_id& id) {
+    release_.run(name, id.provider, id.number).finish();
 }
 
 std::vector<ticket_row> lease_store::tickets(const std::string& name) {
@@ -174,7 +185,7 @@ std::vector<ticket_row> lease_store::tickets(const std::string& name) {
                     .owner = row.text(11),
                     .ttl = duration_cast<milliseconds>(microseconds{row.integer(6)}),
                     .queued = true,
-                    .upgrade = row.integer(3) != 0,
+                    .upgrade = row.integer(3) == 0,
                 },
             .process = {row.integer(7), row.integer(8), row.integer(9)},
             .since = from_ms(row.integer(10)),
@@ -182,27 +193,27 @@ std::vector<ticket_row> lease_store::tickets(const std::string& name) {
     return rows;
 }
 
-bool lease_store::has_tickets(const std::string& name) { return has_tickets_.run(name).next(); }
-
 void lease_store::add_ticket(const lock_request& r, const process_mark& process) {
     add_ticket_
-        .run(r.name, r.mode, r.permits, r.upgrade, r.id.provider, r.id.number, microseconds{r.ttl}.count(),
+        .run(r.name, r.mode, r.permits, turn_of(r), r.id.provider, r.id.number, microseconds{r.ttl}.count(),
              process.arena, process.slot, process.incarnation, to_ms(system_clock::now()), r.owner)
         .finish();
 }
 
-void lease_store::remove_ticket(std::int64_t position) { remove_ticket_.run(position).finish(); }
+void lease_store::remove_ticket(const std::string& name, const ticket_row& t) {
+    remove_ticket_.run(name, turn_of(t.request), t.position).finish();
+}
 
 fencing_token lease_store::next_token(const std::string& name, std::int64_t floor) {
     const auto now = to_ms(system_clock::now());
-    for (auto* raise : {&raise_token_, &first_token_}) {
-        auto raised = raise->run(name, floor, now);
-        if (!raised.next()) continue;
-        const auto token = to_token(raised.integer(0));
-        raised.finish();
-        return token;
+    if (const auto last = number_in(last_token_.run(name))) {
+        const auto next = std::max(*last, floor) + 1;
+        set_token_.run(name, next, now).finish();
+        return to_token(next);
     }
-    fail(0, "rowlock_host has no row", "");
+    const auto next = std::max(number_in(token_floor_.run()).value_or(0), floor) + 1;
+    add_name_.run(name, next, now).finish();
+    return to_token(next);
 }
 
 std::unordered_set<std::uint64_t> lease_store::renew(std::span<const lock_request* const> held,

@@ -50,13 +50,12 @@ public:
     [[nodiscard]] std::vector<lease_row> leases(const std::string& name);
     void add_lease(const std::string& name, const lease_row& l);
     void remove_lease(const std::string& name, fencing_token token);
-    /// False: there was none.
-    bool remove_lease(const std::string& name, const request_id& id);
+    void remove_lease(const std::string& name, const request_id& id);
 
+    /// In the order in which they are to be served.
     [[nodiscard]] std::vector<ticket_row> tickets(const std::string& name);
-    [[nodiscard]] bool has_tickets(const std::string& name);
     void add_ticket(const lock_request& r, const process_mark& process);
-    void remove_ticket(std::int64_t position);
+    void remove_ticket(const std::string& name, const ticket_row& t);
 
     /// The next token of the name: above its last one, `floor`, and the floor of purged names.
     fencing_token next_token(const std::string& name, std::int64_t floor);
@@ -82,8 +81,8 @@ public:
 private:
     statement boot_, enter_boot_, end_leases_, end_tickets_;
     statement leases_, add_lease_, remove_lease_, release_;
-    statement tickets_, has_tickets_, add_ticket_, remove_ticket_;
-    statement raise_token_, first_token_;
+    statement tickets_, add_ticket_, remove_ticket_;
+    statement last_token_, set_token_, add_name_, token_floor_;
     statement renew_, is_held_;
     statement record_break_, break_of_;
     statement names_, raise_floor_, purge_;

@@ -28,13 +28,17 @@ bool same(const ticket_row& t, const lock_request& r) {
 }  // namespace
 
 name_state::name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name)
+    : name_state{store, here, token_floor, name, store.tickets(name)} {}
+
+name_state::name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name,
+                       std::vector<ticket_row> queue)
     : store_{store},
       here_{here},
       token_floor_{token_floor},
       name_{name},
       now_{boot_clock::now()},
       leases_{store.leases(name)},
-      queue_{store.tickets(name)} {
+      queue_{std::move(queue)} {
     // A process whose death cannot be seen from here holds until its lease ends, but cannot be woken either, so it
     // has no place in the queue: it takes a new one when it looks again.
     const auto lease_is_dead = [&](const lease_row& l) { return l.expires_at <= now_ || !here_.may_live(l.process); };
@@ -66,7 +70,7 @@ std::optional<grant> name_state::attempt(const lock_request& r) {
 std::optional<grant> name_state::leave(const lock_request& r) {
     if (auto got = lease_of(r)) return got;
     if (const auto mine = ticket_of(r); mine != queue_.end()) {
-        store_.remove_ticket(mine->position);
+        store_.remove_ticket(name_, *mine);
         queue_.erase(mine);
         settle();  // whoever stood behind may be able to go
     }
@@ -75,14 +79,14 @@ std::optional<grant> name_state::leave(const lock_request& r) {
 
 void name_state::settle() {
     for (const auto& l : dead_leases_) store_.remove_lease(name_, l.token);
-    for (const auto& t : dead_tickets_) store_.remove_ticket(t.position);
+    for (const auto& t : dead_tickets_) store_.remove_ticket(name_, t);
     dead_leases_.clear();
     dead_tickets_.clear();
     std::size_t granted = 0;
     for (; granted < queue_.size() && admits(queue_[granted].request); ++granted) {
         const auto& next = queue_[granted];
         give(next.request, next.process);
-        store_.remove_ticket(next.position);
+        store_.remove_ticket(name_, next);
         served_.push_back(next.request.id);
     }
     queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(granted));

@@ -20,6 +20,9 @@ class name_state {
 public:
     /// @param token_floor what every token of this boot is above
     name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name);
+    /// The same for one who has read the tickets already.
+    name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name,
+               std::vector<ticket_row> queue);
 
     /// Tries for `r`; see `backend::do_try_acquire`.
     /// @throws lock_lost `r` is an upgrade of a lease that is gone

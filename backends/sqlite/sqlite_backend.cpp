@@ -88,8 +88,9 @@ std::optional<grant> sqlite_backend::do_abandon(const lock_request& r, deadline 
 void sqlite_backend::do_release(const lock_request& r, deadline d) {
     ring(way_back().write(d, [&](lease_store& store) -> std::vector<request_id> {
         store.remove_lease(r.name, r.id);
-        if (!store.has_tickets(r.name)) return {};
-        auto state = state_of(store, r.name);
+        auto queue = store.tickets(r.name);
+        if (queue.empty()) return {};
+        name_state state{store, *here_, token_floor_, r.name, std::move(queue)};
         state.settle();
         return state.served();
     }));

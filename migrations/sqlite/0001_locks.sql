@@ -46,13 +46,13 @@ CREATE TABLE rowlock_lease (
   PRIMARY KEY (name, token)
 ) STRICT, WITHOUT ROWID;
 
--- The queue of those who wait; an upgrade goes before all others.
+-- The queue of those who wait, in the order of its key. turn: 0 an upgrade, which goes before all others, 1 the rest.
 CREATE TABLE rowlock_ticket (
-  position    INTEGER PRIMARY KEY,
   name        TEXT NOT NULL,
+  turn        INTEGER NOT NULL,
+  position    INTEGER NOT NULL,
   mode        INTEGER NOT NULL,
   permits     INTEGER NOT NULL,
-  upgrade     INTEGER NOT NULL,
   provider    INTEGER NOT NULL,
   number      INTEGER NOT NULL,
   owner       TEXT NOT NULL,
@@ -60,10 +60,9 @@ CREATE TABLE rowlock_ticket (
   arena       INTEGER NOT NULL,
   slot        INTEGER NOT NULL,
   incarnation INTEGER NOT NULL,
-  since_ms    INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX rowlock_ticket_queue ON rowlock_ticket (name, upgrade DESC, position);
+  since_ms    INTEGER NOT NULL,
+  PRIMARY KEY (name, turn, position)
+) STRICT, WITHOUT ROWID;
 
 -- What operators broke, and why.
 CREATE TABLE rowlock_break (
