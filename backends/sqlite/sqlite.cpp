@@ -36,6 +36,7 @@ provider open(const std::filesystem::path& path, options opt) {
     check_file(file, opt);
     schema{std::make_unique<sqlite_target>(file, opt)}.check();
     const auto both = std::make_shared<connection>(file);
+    both->read(d, [](lease_store&) {});  // says what is wrong before anything is made beside the database
     auto b = std::make_unique<sqlite_backend>(both, both, arena::open(file, d), d);
     return provider{std::move(b), std::move(opt)};
 }
