@@ -8,6 +8,9 @@
 //   waiters N NAME                                ok, once N threads have begun to wait for NAME
 //   cycles N NAME MODE FILE                       ok OVERLAPS: so often somebody else was inside, see critical_section
 //   cycle_all N NAME,NAME,...                     ok
+//   migrate URL                                   ok STEPS, so many were run
+//   pid                                           ok PID, as this process sees it
+//   pollers N NAME                                ok, once N threads try for NAME every 5 ms: how not to wait
 //   write DB HANDLE|- VALUE                       ok | error ...: fenced by HANDLE, or not
 //   begin DB HANDLE | end                         the same in two steps, so that others can come in between
 //   cpu                                           ok MICROSECONDS used so far
@@ -166,6 +169,9 @@ private:
             const auto& h = held_.at(word(words));
             return h.lost().stop_requested() ? "lost " + std::string{to_string(h.lost_reason().value())} : "held";
         }
+        if (command == "migrate") return "ok " + std::to_string(rowlock::open_schema(word(words)).migrate().size());
+        if (command == "pid") return "ok " + std::to_string(getpid());
+        if (command == "pollers") return poll_with_threads(words);
         if (command == "waiters") return wait_with_threads(words);
         if (command == "cycles") return cycles(words);
         if (command == "cycle_all") return cycle_all(words);
@@ -218,6 +224,16 @@ private:
         return "ok";
     }
 
+    std::string poll_with_threads(std::istringstream& words) {
+        const auto count = word<int>(words);
+        const auto name = word(words);
+        for (int i = 0; i < count; ++i)
+            waiters_.emplace_back([this, name, stop = stop_waiters_.get_token()] {
+                while (!stop.stop_requested() && !locks_->try_acquire(name)) std::this_thread::sleep_for(5ms);
+            });
+        return "ok";
+    }
+
     std::string cycles(std::istringstream& words) {
         const auto count = word<int>(words);
         const auto name = word(words), mode = word(words), file = word(words);
@@ -245,7 +261,12 @@ private:
         transaction_.reset();
         transaction_.emplace(file, SQLite::OPEN_READWRITE, 10000);
         transaction_->exec("BEGIN IMMEDIATE");
-        if (handle != "-") rowlock::sqlite::fence(*transaction_, held_.at(handle));
+        try {
+            if (handle != "-") rowlock::sqlite::fence(*transaction_, held_.at(handle));
+        } catch (...) {
+            transaction_.reset();  // rolls back
+            throw;
+        }
     }
     void set(const std::string& value) {
         SQLite::Statement s{*transaction_, "UPDATE account SET balance = ?"};
