@@ -34,8 +34,8 @@ install_library() {
     flock "$lock"
     if [[ ! -f $build/build.ninja ]]; then
         rm -rf "$build"
-        meson setup "$build" "$source" --prefix=/opt/rowlock --default-library="$kind" --buildtype=debug \
-            -Dauto_features=disabled -Dsqlite="$feature"
+        meson setup "$build" "$source" --prefix=/opt/rowlock --libdir=lib --default-library="$kind" \
+            --buildtype=plain -Dauto_features=disabled -Dsqlite="$feature"
     fi
     ninja -C "$build"
     DESTDIR=$work/stage meson install -C "$build" --no-rebuild --quiet
@@ -85,7 +85,7 @@ with_meson() {
     mkdir "$work/program/subprojects/rowlock"
     tar -C "$source" --exclude='./build*' --exclude=./.git --exclude=./.cache -cf - . |
         tar -C "$work/program/subprojects/rowlock" -xf -
-    meson setup "$work/build" "$work/program" --wrap-mode=forcefallback --default-library="$kind" --buildtype=debug \
+    meson setup "$work/build" "$work/program" --wrap-mode=forcefallback --default-library="$kind" --buildtype=plain \
         -Drowlock:auto_features=disabled -Drowlock:sqlite="$feature"
     ninja -C "$work/build"
     libdir=$work/build/subprojects/rowlock/lib
