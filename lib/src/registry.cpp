@@ -8,6 +8,9 @@
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <sqlite_entry.hpp>
 #endif
+#ifdef ROWLOCK_HAVE_POSTGRES
+#include <postgres_entry.hpp>
+#endif
 
 #include "check_options.hpp"
 
@@ -18,6 +21,12 @@ const std::array entries{
     &memory::entry,
 #ifdef ROWLOCK_HAVE_SQLITE
     &sqlite::entry,
+#endif
+#ifdef ROWLOCK_HAVE_POSTGRES
+    &postgres::advisory_entry,
+    &postgres::lease_entry,
+    &postgres::default_entry,
+    &postgres::short_entry,
 #endif
 };
 

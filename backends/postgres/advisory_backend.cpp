@@ -1,0 +1,244 @@
+#include "advisory_backend.hpp"
+
+#include <algorithm>
+#include <stop_token>
+#include <utility>
+
+#include <rowlock/error.hpp>
+
+#include "advisory_status.hpp"
+#include "pooler.hpp"
+#include "server_wait.hpp"
+
+namespace rowlock::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A statement with the keys of more permits than that gets long; more are asked for in turns.
+constexpr std::size_t permits_at_once = 256;
+
+lock_keys needed_keys(const lock_request& r) {
+    return r.mode == lock_mode::exclusive ? lock_keys{.name = key_of(r.name)} : keys_of(r.name);
+}
+
+}  // namespace
+
+advisory_backend::advisory_backend(conninfo to, deadline d)
+    : sessions_{to, name, false, [this](member& m, const std::string& why) { session_gone(m, why); }} {
+    const auto first = sessions_.any(d);
+    refuse_transaction_pooler(*first, to, name, d);
+}
+
+advisory_backend::~advisory_backend() { do_listen(nullptr); }
+
+backend_traits advisory_backend::do_traits() const {
+    return {.name = name, .shared_mutex = true, .semaphore = true, .fair = true};
+}
+
+void advisory_backend::do_listen(listener* l) {
+    const std::lock_guard lock{listening_};
+    listener_ = l;
+}
+
+std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, deadline d) {
+    {
+        const std::lock_guard lock{mutex_};
+        if (holdings_.contains(r.id)) return grant{};
+    }
+    if (!room_.anybody(r.name))
+        if (auto got = attempt(r, d)) return got;
+    if (r.queued) room_.join(r);
+    return std::nullopt;
+}
+
+// One question in a session that may hold other locks.
+std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d) {
+    {
+        const std::lock_guard lock{mutex_};
+        const auto n = names_.find(r.name);
+        if (n != names_.end() && !n->second.held.admit(r)) return std::nullopt;
+    }
+    const auto keys = needed_keys(r);
+    auto here = sessions_.any(d);
+    bool shares_already = false;
+    std::vector<std::int64_t> taken;
+    {
+        // Again: what was granted in this session since is in the table by now.
+        const std::lock_guard lock{mutex_};
+        if (const auto n = names_.find(r.name); n != names_.end()) {
+            if (!n->second.held.admit(r)) return std::nullopt;
+            taken = n->second.permits;
+            shares_already = std::any_of(n->second.sharing.begin(), n->second.sharing.end(),
+                                         [&](const auto& s) { return s.first == here.who().get(); });
+        }
+    }
+    const auto permits = r.mode == lock_mode::permit ? choose_permits(r, keys, std::move(taken), permits_at_once)
+                                                     : std::vector<std::int64_t>{};
+    const auto got = advisory_sql::try_lock(*here, r.mode, keys, permits, shares_already, d);
+    if (!got) return std::nullopt;
+    record(r, *got, here);
+    return grant{};
+}
+
+// Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
+std::vector<std::int64_t> advisory_backend::choose_permits(const lock_request& r, const lock_keys& keys,
+                                                           std::vector<std::int64_t> taken, std::size_t most) {
+    std::uint32_t first = 0;
+    {
+        const std::lock_guard lock{mutex_};
+        first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
+    }
+    std::sort(taken.begin(), taken.end());
+    std::vector<std::int64_t> chosen;
+    for (std::uint32_t i = 0; i < r.permits && chosen.size() < most; ++i) {
+        const auto number = (std::uint64_t{first} + i) % r.permits;
+        const auto key = static_cast<std::int64_t>(static_cast<std::uint64_t>(keys.place) + number);
+        if (!std::binary_search(taken.begin(), taken.end(), key)) chosen.push_back(key);
+    }
+    return chosen;
+}
+
+void advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_pool::use& u) {
+    ++u.who()->locks;
+    const std::lock_guard lock{mutex_};
+    holdings_.emplace(r.id, holding{r, l, u.who()});
+    auto& n = names_[r.name];
+    n.held.add(r.mode);
+    if (l.mode == lock_mode::permit) n.permits.push_back(l.permit);
+    if (l.mode != lock_mode::shared) return;
+    const auto here =
+        std::find_if(n.sharing.begin(), n.sharing.end(), [&](const auto& s) { return s.first == u.who().get(); });
+    if (here != n.sharing.end())
+        ++here->second;
+    else
+        n.sharing.emplace_back(u.who().get(), 1);
+}
+
+// Under the lock.
+void advisory_backend::forget(const request_id& id) {
+    const auto found = holdings_.find(id);
+    if (found == holdings_.end()) return;
+    const auto& h = found->second;
+    --h.at->locks;
+    if (const auto n = names_.find(h.request.name); n != names_.end()) {
+        auto& state = n->second;
+        state.held.remove(h.request.mode);
+        if (h.lock.mode == lock_mode::permit)
+            state.permits.erase(std::find(state.permits.begin(), state.permits.end(), h.lock.permit));
+        if (h.lock.mode == lock_mode::shared) {
+            const auto here = std::find_if(state.sharing.begin(), state.sharing.end(),
+                                           [&](const auto& s) { return s.first == h.at.get(); });
+            if (--here->second == 0) state.sharing.erase(here);
+        }
+        if (state.held.none()) names_.erase(n);
+    }
+    holdings_.erase(found);
+}
+
+std::optional<grant> advisory_backend::do_await(const lock_request& r, const wait_bound& w,
+                                                std::chrono::milliseconds operation_timeout) {
+    if (!room_.await_turn(r.id, w)) return std::nullopt;
+    try {
+        auto here = sessions_.without_locks(deadline::after(operation_timeout));
+        auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
+        if (got) room_.leave(r.id);
+        if (got || w.over()) return got;
+    } catch (...) {
+        room_.leave(r.id);
+        throw;
+    }
+    // No connection is left to wait in, or the name is held in a mode that cannot be waited for in the server.
+    pause(10ms, w);
+    return std::nullopt;
+}
+
+std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_pool::use& here,
+                                                 const wait_bound& w, std::chrono::milliseconds operation_timeout) {
+    const auto keys = needed_keys(r);
+    const auto permits =
+        r.mode == lock_mode::permit ? choose_permits(r, keys, {}, permits_at_once) : std::vector<std::int64_t>{};
+    auto until = w.until;
+    if (r.permits > permits_at_once) until = std::min(until, deadline::after(1s));  // then others by chance
+    const auto script = advisory_sql::wait_script(r.mode, keys, permits, wait_time(until));
+    const auto answer = wait_in_server(sessions_, *here, script, {until, w.stop}, operation_timeout);
+    if (!answer) return std::nullopt;
+    const auto got = advisory_sql::outcome_of(*answer, r.mode, keys);
+    if (!got) return std::nullopt;
+    record(r, *got, here);
+    return grant{};
+}
+
+std::optional<grant> advisory_backend::do_abandon(const lock_request& r, deadline) {
+    room_.leave(r.id);
+    const std::lock_guard lock{mutex_};
+    return holdings_.contains(r.id) ? std::optional{grant{}} : std::nullopt;
+}
+
+void advisory_backend::do_release(const lock_request& r, deadline d) {
+    std::shared_ptr<member> at;
+    advisory_lock l;
+    {
+        const std::lock_guard lock{mutex_};
+        const auto found = holdings_.find(r.id);
+        if (found == holdings_.end()) return;
+        at = found->second.at;
+        l = found->second.lock;
+    }
+    const auto here = sessions_.that(at, d);
+    advisory_sql::unlock(*here, l, d);
+    const std::lock_guard lock{mutex_};
+    forget(r.id);
+}
+
+renewal advisory_backend::do_verify(const lock_request& r, deadline d) {
+    std::shared_ptr<member> at;
+    advisory_lock l;
+    {
+        const std::lock_guard lock{mutex_};
+        const auto found = holdings_.find(r.id);
+        if (found == holdings_.end())
+            return {.held = false, .reason = loss_reason::connection, .detail = "the session that held it is gone"};
+        at = found->second.at;
+        l = found->second.lock;
+    }
+    try {
+        const auto here = sessions_.that(at, d);
+        if (advisory_sql::holds(*here, l, d)) return {};
+    } catch (const no_answer& e) {
+        return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
+    }
+    return {.held = false, .reason = loss_reason::server, .detail = "the session does not hold it any more"};
+}
+
+std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, deadline d) {
+    advisory_status status{prefix};
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& [id, h] : holdings_) {
+            status.know(h.request.name);
+            status.add_holder(
+                h.at->s.pid, h.request.name,
+                {.mode = h.request.mode, .owner = h.request.owner, .token = {}, .since = h.since, .expires_in = {}});
+        }
+    }
+    for (auto& [n, who] : room_.everybody()) status.know(n);
+    for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
+    const auto here = sessions_.any(d);
+    return std::move(status).read(*here, d);
+}
+
+void advisory_backend::session_gone(member& m, const std::string& why) {
+    std::vector<request_id> lost;
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& [id, h] : holdings_)
+            if (h.at.get() == &m) lost.push_back(id);
+        for (const auto& id : lost) forget(id);
+    }
+    const std::lock_guard lock{listening_};
+    if (!listener_) return;
+    for (const auto& id : lost) listener_->on_loss(id, loss_reason::connection, why);
+}
+
+}  // namespace rowlock::postgres

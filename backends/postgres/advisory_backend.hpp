@@ -1,0 +1,82 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <rowlock/backend.hpp>
+
+#include <admission.hpp>
+
+#include "advisory_sql.hpp"
+#include "session_pool.hpp"
+#include "waiting_room.hpp"
+
+namespace rowlock::postgres {
+
+/// Advisory locks in sessions of the provider's own. https://www.postgresql.org/docs/current/explicit-locking.html
+///
+/// To PostgreSQL the locks of one session do not exclude each other; that is done here, before the server is asked. The
+/// first waiter of each name waits in the server, the others behind it.
+class advisory_backend final : public backend {
+public:
+    static constexpr std::string_view name = "postgresql+advisory";
+
+    /// Connects, to see that it can.
+    /// @throws connection_error; unsupported if there is a transaction pooler in between
+    advisory_backend(conninfo to, deadline d);
+    ~advisory_backend() override;
+
+private:
+    // One name, as far as this provider has to do with it.
+    struct name_state {
+        detail::holders held{};
+        std::vector<std::pair<const member*, std::size_t>> sharing{};  ///< how often each session shares it
+        std::vector<std::int64_t> permits{};
+    };
+    struct holding {
+        lock_request request;
+        advisory_lock lock;
+        std::shared_ptr<member> at;
+        std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+    };
+    struct hash {
+        std::size_t operator()(const request_id& id) const noexcept { return id.provider ^ id.number; }
+    };
+
+    backend_traits do_traits() const override;
+    std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
+    std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
+                                  std::chrono::milliseconds operation_timeout) override;
+    std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
+    void do_release(const lock_request& r, deadline d) override;
+    renewal do_verify(const lock_request& r, deadline d) override;
+    std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
+    void do_listen(listener* l) override;
+
+    std::optional<grant> attempt(const lock_request& r, deadline d);
+    std::optional<grant> wait_here(const lock_request& r, const session_pool::use& here, const wait_bound& w,
+                                   std::chrono::milliseconds operation_timeout);
+    void record(const lock_request& r, const advisory_lock& l, const session_pool::use& u);
+    void forget(const request_id& id);
+    [[nodiscard]] std::vector<std::int64_t> choose_permits(const lock_request& r, const lock_keys& keys,
+                                                           std::vector<std::int64_t> taken, std::size_t most);
+    void session_gone(member& m, const std::string& why);
+
+    mutable std::mutex mutex_;
+    std::unordered_map<request_id, holding, hash> holdings_;
+    std::map<std::string, name_state, std::less<>> names_;
+    std::minstd_rand random_{std::random_device{}()};
+
+    waiting_room room_;
+
+    std::mutex listening_;
+    listener* listener_ = nullptr;
+    session_pool sessions_;  // last: its threads end first
+};
+
+}  // namespace rowlock::postgres

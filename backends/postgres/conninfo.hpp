@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <rowlock/options.hpp>
+
+namespace rowlock::postgres {
+
+/// Where a session connects to, and as whom it shows up there.
+struct conninfo {
+    std::string text;   ///< a connection string or URI, as libpq takes it
+    std::string owner;  ///< application_name, unless `text` has one
+
+    /// @throws std::invalid_argument libpq cannot read `text`; nothing was opened
+    conninfo(std::string text, const options& opt);
+};
+
+/// What stands behind the scheme of one of our URLs is libpq's own: "//host/database" is the rest of a URI, anything
+/// else a connection string of "key=value" pairs.
+[[nodiscard]] std::string conninfo_in_url(std::string_view rest);
+
+}  // namespace rowlock::postgres

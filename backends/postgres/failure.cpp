@@ -1,0 +1,64 @@
+#include "failure.hpp"
+
+namespace rowlock::postgres {
+namespace {
+
+std::string field(const PGresult* r, int code) {
+    const char* value = r ? PQresultErrorField(r, code) : nullptr;
+    return value ? value : "";
+}
+
+constexpr auto not_migrated =
+    "the tables of rowlock are missing in this PostgreSQL database or older than this library; run `rowlock migrate` "
+    "on it first: ";
+
+std::string advice(std::string_view state, const std::string& message) {
+    if (state == "42501")
+        return "this role may not do that: " + message +
+               "; grant it what docs/operating.md lists (USAGE on schema rowlock, and rights on its tables)";
+    if (state == "25006")
+        return "this PostgreSQL server is read-only (a standby, or default_transaction_read_only): " + message +
+               "; connect to the primary, with target_session_attrs=read-write in the connection string";
+    if (state == "53200")
+        return "the PostgreSQL server has no room for more locks: " + message + "; raise max_locks_per_transaction";
+    if (state == "53300") return "the PostgreSQL server has no connection left: " + message;
+    if (state == "42704" && message.find("plpgsql") != std::string::npos)
+        return "waiting needs the language plpgsql, which PostgreSQL installs by default: CREATE EXTENSION plpgsql";
+    return "PostgreSQL: " + message;
+}
+
+}  // namespace
+
+no_answer::~no_answer() = default;
+
+std::string one_line(std::string_view message) {
+    std::string out;
+    for (const char c : message) {
+        if (c != '\n' && c != '\t')
+            out += c;
+        else if (!out.empty() && out.back() != ' ')
+            out += ' ';
+    }
+    while (out.ends_with(' ')) out.pop_back();
+    return out;
+}
+
+void fail(std::string_view state, const std::string& message, std::string_view backend) {
+    const error_context context{.backend = std::string{backend}, .sqlstate = std::string{state}};
+    if (state == sqlstate::deadlock_detected)
+        throw deadlock_detected{"PostgreSQL ended this wait, because it closed a circle of waits: " + message, context};
+    // A missing table, schema, column or function.
+    if (state == "42P01" || state == "3F000" || state == "42703" || state == "42883")
+        throw schema_error{not_migrated + message, context};
+    throw connection_error{advice(state, message), context};
+}
+
+void fail(const PGresult* failed, std::string_view backend) {
+    auto message = field(failed, PG_DIAG_MESSAGE_PRIMARY);
+    if (message.empty()) message = one_line(PQresultErrorMessage(failed));
+    if (const auto detail = field(failed, PG_DIAG_MESSAGE_DETAIL); !detail.empty())
+        message += " (" + one_line(detail) + ")";
+    fail(field(failed, PG_DIAG_SQLSTATE), message, backend);
+}
+
+}  // namespace rowlock::postgres

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <rowlock/error.hpp>
+
+#include <libpq-fe.h>
+
+namespace rowlock::postgres {
+
+/// The SQLSTATEs that this back end tells apart. https://www.postgresql.org/docs/current/errcodes-appendix.html
+namespace sqlstate {
+inline constexpr std::string_view deadlock_detected = "40P01";
+inline constexpr std::string_view lock_not_available = "55P03";
+inline constexpr std::string_view query_canceled = "57014";
+}  // namespace sqlstate
+
+/// The connection failed, or brought no answer in time. The statement may have been carried out. Never leaves the
+/// library as such: it is a `connection_error` there, or an `in_doubt_error` where that makes a difference.
+class no_answer final : public connection_error {
+public:
+    using connection_error::connection_error;
+    ~no_answer() override;
+};
+
+/// What the server's error means to a user of the library: throws the `rowlock::error` that fits, with what to do.
+/// @param backend the name of the back end, for the context
+[[noreturn]] void fail(const PGresult* failed, std::string_view backend);
+
+/// The same for an error that is known by its parts only (as libpqxx hands them on).
+[[noreturn]] void fail(std::string_view state, const std::string& message, std::string_view backend);
+
+/// libpq's messages end with line feeds, and some have several lines.
+[[nodiscard]] std::string one_line(std::string_view message);
+
+}  // namespace rowlock::postgres

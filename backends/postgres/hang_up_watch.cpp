@@ -1,0 +1,52 @@
+#include "hang_up_watch.hpp"
+
+#include <array>
+#include <limits>
+#include <utility>
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+namespace rowlock::postgres {
+namespace {
+
+constexpr auto end_id = std::numeric_limits<std::uint64_t>::max();
+
+void control(int epoll, int fd, std::uint32_t events, std::uint64_t id) {
+    epoll_event e{.events = events, .data = {.u64 = id}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0)
+        throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+}
+
+}  // namespace
+
+hang_up_watch::hang_up_watch(std::function<void(std::uint64_t)> heard)
+    : heard_{std::move(heard)}, epoll_{epoll_create1(EPOLL_CLOEXEC)} {
+    control(epoll_.get(), end_.fd(), EPOLLIN, end_id);
+    sigset_t all, before;  // signals are for the program's own threads
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread{[this] { run(); }};
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+hang_up_watch::~hang_up_watch() {
+    end_.ring();
+    thread_.join();
+}
+
+void hang_up_watch::add(int socket, std::uint64_t id) { control(epoll_.get(), socket, EPOLLRDHUP | EPOLLONESHOT, id); }
+
+void hang_up_watch::run() {
+    for (;;) {
+        std::array<epoll_event, 16> events{};
+        const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+        for (int i = 0; i < count; ++i) {
+            const auto id = events.at(static_cast<std::size_t>(i)).data.u64;
+            if (id == end_id) return;
+            heard_(id);
+        }
+    }
+}
+
+}  // namespace rowlock::postgres

@@ -1,0 +1,457 @@
+#include "lease_store.hpp"
+
+#include "lock_key.hpp"
+
+namespace rowlock::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Every time is read from clock_timestamp(), after the row was locked; now() stands still while a statement waits.
+//
+// A try never waits for a row: one that is locked is being taken, or pinned by a fence, and is busy. Who holds the name
+// exclusively is in its row, the others are in rowlock.part and counted in the row, so that what is decided about a
+// name is decided by one row, in the version that was locked.
+//
+// The gate is closed while somebody waits at the head of the queue. It also makes the commit a synchronous one, since
+// a token that a crash takes back would be given out again; remote_apply is stronger and stays. It comes first because
+// the others refer to it.
+
+// $1 name, $2 provider, $3 number, $4 owner, $5 time to live in ms, $6 queue key, $7 bell key, $8 take the bell,
+// $9 head of the queue
+constexpr statement take_exclusive{"rowlock_take_exclusive", R"sql(
+WITH gate AS MATERIALIZED (
+  SELECT set_config('synchronous_commit',
+                    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
+                    true) IS NOT NULL
+         AND CASE WHEN $9::bigint <> 0 THEN true
+                  WHEN pg_try_advisory_lock_shared($6::bigint) THEN pg_advisory_unlock_shared($6)
+                  ELSE false END AS is_open
+), free AS MATERIALIZED (
+  SELECT l.name FROM rowlock.lock AS l
+  WHERE l.name = $1::text AND l.expires_at <= clock_timestamp()
+    AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0 AND (SELECT is_open FROM gate)
+  FOR UPDATE SKIP LOCKED
+), taken AS (
+  UPDATE rowlock.lock AS l
+  SET token = l.token + 1, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+      provider = $2::bigint, number = $3::bigint, owner = $4::text,
+      since = clock_timestamp(), granted_at = clock_timestamp()
+  FROM free WHERE l.name = free.name
+  RETURNING l.token
+), made AS (
+  INSERT INTO rowlock.lock (name, token, expires_at, provider, number, owner, since, granted_at)
+  SELECT $1, f.token + 1, clock_timestamp() + $5 * interval '1 millisecond', $2, $3, $4, clock_timestamp(),
+         clock_timestamp()
+  FROM rowlock.floor AS f
+  WHERE (SELECT is_open FROM gate) AND NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1)
+  ON CONFLICT DO NOTHING
+  RETURNING token
+), granted AS (
+  SELECT token FROM taken UNION ALL SELECT token FROM made
+)
+SELECT g.token,
+       CASE WHEN g.token IS NOT NULL AND $8::bigint <> 0 THEN pg_try_advisory_lock($7::bigint) END,
+       CASE WHEN g.token IS NULL THEN EXISTS (
+         SELECT FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()) END,
+       false,
+       CASE WHEN g.token IS NULL THEN (SELECT (1000 * extract(epoch FROM coalesce(
+           nullif(greatest(l.expires_at, clock_timestamp()), clock_timestamp()),
+           (SELECT min(expires_at) FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL),
+           clock_timestamp()) - clock_timestamp()))::bigint
+         FROM rowlock.lock AS l WHERE l.name = $1) END
+FROM (SELECT) AS one LEFT JOIN granted AS g ON true)sql"};
+
+// As above, and $10 mode, $11 permits at most. Those who share may meet at the row for a moment: that is said, not
+// taken for busy.
+constexpr statement take_part{"rowlock_take_part", R"sql(
+WITH gate AS MATERIALIZED (
+  SELECT set_config('synchronous_commit',
+                    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
+                    true) IS NOT NULL
+         AND CASE WHEN $9::bigint <> 0 THEN true
+                  WHEN pg_try_advisory_lock_shared($6::bigint) THEN pg_advisory_unlock_shared($6)
+                  ELSE false END AS is_open
+), admitted AS MATERIALIZED (
+  SELECT l.name FROM rowlock.lock AS l
+  WHERE l.name = $1::text AND l.expires_at <= clock_timestamp() AND l.upgrading_until <= clock_timestamp()
+    AND CASE $10::bigint WHEN 1 THEN l.permits = 0
+                         WHEN 2 THEN l.permits = 0 AND l.upgraders = 0
+                         ELSE l.sharers = 0 AND l.upgraders = 0 AND l.permits < $11::bigint END
+    AND (SELECT is_open FROM gate)
+  FOR UPDATE SKIP LOCKED
+), raised AS (
+  UPDATE rowlock.lock AS l
+  SET token = l.token + 1, granted_at = clock_timestamp(),
+      sharers = l.sharers + ($10 = 1)::integer, upgraders = l.upgraders + ($10 = 2)::integer,
+      permits = l.permits + ($10 = 3)::integer
+  FROM admitted AS a WHERE l.name = a.name
+  RETURNING l.token
+), made AS (
+  INSERT INTO rowlock.lock (name, token, granted_at, sharers, upgraders, permits)
+  SELECT $1, f.token + 1, clock_timestamp(), ($10 = 1)::integer, ($10 = 2)::integer, ($10 = 3)::integer
+  FROM rowlock.floor AS f
+  WHERE (SELECT is_open FROM gate) AND NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1)
+  ON CONFLICT DO NOTHING
+  RETURNING token
+), granted AS MATERIALIZED (
+  SELECT token FROM raised UNION ALL SELECT token FROM made
+), slot AS MATERIALIZED (
+  SELECT p.name, p.slot FROM rowlock.part AS p
+  WHERE p.name = $1 AND p.provider IS NULL AND EXISTS (SELECT FROM granted)
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED
+), used_again AS (
+  UPDATE rowlock.part AS p
+  SET mode = $10, token = g.token, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+      provider = $2::bigint, number = $3::bigint, owner = $4::text, since = clock_timestamp()
+  FROM slot AS s, granted AS g WHERE p.name = s.name AND p.slot = s.slot
+), added AS (
+  INSERT INTO rowlock.part (name, slot, mode, token, expires_at, provider, number, owner, since)
+  SELECT $1, g.token, $10, g.token, clock_timestamp() + $5 * interval '1 millisecond', $2, $3, $4, clock_timestamp()
+  FROM granted AS g WHERE NOT EXISTS (SELECT FROM slot)
+)
+SELECT g.token,
+       CASE WHEN g.token IS NOT NULL AND $8::bigint <> 0 THEN pg_try_advisory_lock_shared($7::bigint) END,
+       CASE WHEN g.token IS NULL THEN EXISTS (
+         SELECT FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()) END,
+       CASE WHEN g.token IS NULL THEN (SELECT is_open FROM gate) AND NOT EXISTS (
+         SELECT FROM rowlock.lock AS l
+         WHERE l.name = $1
+           AND NOT (l.expires_at <= clock_timestamp() AND l.upgrading_until <= clock_timestamp()
+                    AND CASE $10 WHEN 1 THEN l.permits = 0
+                                 WHEN 2 THEN l.permits = 0 AND l.upgraders = 0
+                                 ELSE l.sharers = 0 AND l.upgraders = 0 AND l.permits < $11 END)) END,
+       CASE WHEN g.token IS NULL THEN (SELECT (1000 * extract(epoch FROM coalesce(
+           nullif(greatest(l.expires_at, clock_timestamp()), clock_timestamp()),
+           (SELECT min(expires_at) FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL),
+           clock_timestamp()) - clock_timestamp()))::bigint
+         FROM rowlock.lock AS l WHERE l.name = $1) END
+FROM (SELECT) AS one LEFT JOIN granted AS g ON true)sql"};
+
+// $1 name, $2 provider, $3 number, $4 owner, $5 time to live in ms
+constexpr statement take_upgrade{"rowlock_take_upgrade", R"sql(
+WITH durable AS MATERIALIZED (
+  SELECT set_config('synchronous_commit',
+                    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
+                    true)
+), mine AS MATERIALIZED (
+  SELECT p.name, p.slot FROM rowlock.part AS p
+  WHERE p.name = $1::text AND p.provider = $2::bigint AND p.number = $3::bigint AND p.mode = 2
+    AND p.expires_at > clock_timestamp() AND EXISTS (SELECT FROM durable)
+  FOR NO KEY UPDATE
+), alone AS MATERIALIZED (
+  SELECT l.name FROM rowlock.lock AS l
+  WHERE l.name = (SELECT name FROM mine) AND l.sharers = 0
+  FOR UPDATE SKIP LOCKED
+), taken AS (
+  UPDATE rowlock.lock AS l
+  SET token = l.token + 1, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+      provider = $2, number = $3, owner = $4::text, since = clock_timestamp(), granted_at = clock_timestamp(),
+      upgraders = l.upgraders - 1, upgrading_until = '-infinity'
+  FROM alone AS a WHERE l.name = a.name
+  RETURNING l.token
+), freed AS (
+  UPDATE rowlock.part AS p SET provider = NULL, expires_at = '-infinity'
+  FROM mine AS m WHERE p.name = m.name AND p.slot = m.slot AND EXISTS (SELECT FROM taken)
+)
+SELECT t.token, false,
+       CASE WHEN t.token IS NULL THEN EXISTS (
+         SELECT FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()) END,
+       NOT EXISTS (SELECT FROM mine)
+FROM (SELECT) AS one LEFT JOIN taken AS t ON true)sql"};
+
+// $1 name, $2 time to live in ms, 0 to withdraw
+constexpr statement announce{"rowlock_announce_upgrade", R"sql(
+UPDATE rowlock.lock
+SET upgrading_until = CASE WHEN $2::bigint = 0 THEN '-infinity' ELSE clock_timestamp() + $2 * interval '1 millisecond' END
+WHERE name = $1::text AND upgraders > 0)sql"};
+
+// $1 name. Who is pinned by a fence is not dead yet. The counters go down by exactly those rows that became free here.
+constexpr statement reap_parts{"rowlock_reap", R"sql(
+WITH dead AS MATERIALIZED (
+  SELECT p.name, p.slot FROM rowlock.part AS p
+  WHERE p.name = $1::text AND p.provider IS NOT NULL AND p.expires_at <= clock_timestamp()
+  FOR UPDATE SKIP LOCKED
+), freed AS (
+  UPDATE rowlock.part AS p SET provider = NULL, expires_at = '-infinity'
+  FROM dead AS d WHERE p.name = d.name AND p.slot = d.slot
+  RETURNING p.mode
+), counted AS (
+  SELECT count(*) FILTER (WHERE mode = 1) AS sharers, count(*) FILTER (WHERE mode = 2) AS upgraders,
+         count(*) FILTER (WHERE mode = 3) AS permits
+  FROM freed
+)
+UPDATE rowlock.lock AS l
+SET sharers = l.sharers - c.sharers, upgraders = l.upgraders - c.upgraders, permits = l.permits - c.permits,
+    upgrading_until = CASE WHEN c.upgraders > 0 THEN '-infinity' ELSE l.upgrading_until END
+FROM counted AS c
+WHERE l.name = $1 AND c.sharers + c.upgraders + c.permits > 0)sql"};
+
+// $1 name, $2 provider, $3 number, $4 give the bell back, $5 bell key. Losing this commit in a crash only means that
+// the lease runs out, so nobody waits for the disk. The bell rings after the row was written; who hears it takes longer
+// to ask than this takes to commit.
+constexpr statement release_exclusive{"rowlock_release_exclusive", R"sql(
+WITH freed AS (
+  UPDATE rowlock.lock SET expires_at = '-infinity', provider = NULL
+  FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS quick
+  WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
+  RETURNING 1
+)
+SELECT CASE WHEN $4::bigint <> 0 THEN pg_advisory_unlock($5::bigint) END
+FROM (SELECT count(*) AS n FROM freed OFFSET 0) AS counted WHERE n >= 0)sql"};
+
+constexpr statement release_part{"rowlock_release_part", R"sql(
+WITH freed AS (
+  UPDATE rowlock.part SET provider = NULL, expires_at = '-infinity'
+  FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS quick
+  WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
+  RETURNING mode
+), counted AS (
+  UPDATE rowlock.lock AS l
+  SET sharers = l.sharers - (f.mode = 1)::integer, upgraders = l.upgraders - (f.mode = 2)::integer,
+      permits = l.permits - (f.mode = 3)::integer,
+      upgrading_until = CASE WHEN f.mode = 2 THEN '-infinity' ELSE l.upgrading_until END
+  FROM freed AS f WHERE l.name = $1
+  RETURNING 1
+)
+SELECT CASE WHEN $4::bigint <> 0 THEN pg_advisory_unlock_shared($5::bigint) END
+FROM (SELECT count(*) AS n FROM counted OFFSET 0) AS counted WHERE n >= 0)sql"};
+
+constexpr statement unlock_exclusive_key{"rowlock_unlock_exclusive_key", "SELECT pg_advisory_unlock($1)"};
+constexpr statement unlock_shared_key{"rowlock_unlock_shared_key", "SELECT pg_advisory_unlock_shared($1)"};
+
+// $1 name, $2 provider, $3 number
+constexpr statement find_lease{"rowlock_find", R"sql(
+SELECT mode, token, (1000 * extract(epoch FROM expires_at - clock_timestamp()))::bigint
+FROM (SELECT 0::smallint AS mode, token, expires_at FROM rowlock.lock
+      WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
+      UNION ALL
+      SELECT mode, token, expires_at FROM rowlock.part WHERE name = $1 AND provider = $2 AND number = $3) AS l
+WHERE expires_at > clock_timestamp())sql"};
+
+// $1 provider, $2 names, $3 numbers, $4 time to live in ms. What has ended stays ended.
+constexpr statement renew_leases{"rowlock_renew", R"sql(
+WITH held AS MATERIALIZED (
+  SELECT h.name COLLATE "C" AS name, h.number FROM unnest($2::text[], $3::bigint[]) AS h (name, number)
+  WHERE set_config('synchronous_commit',
+                   CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
+                   true) IS NOT NULL
+), exclusive AS (
+  UPDATE rowlock.lock AS l SET expires_at = clock_timestamp() + $4::bigint * interval '1 millisecond'
+  FROM held AS h
+  WHERE l.name = h.name AND l.provider = $1::bigint AND l.number = h.number AND l.expires_at > clock_timestamp()
+  RETURNING l.number
+), parts AS (
+  UPDATE rowlock.part AS p SET expires_at = clock_timestamp() + $4 * interval '1 millisecond'
+  FROM held AS h
+  WHERE p.name = h.name AND p.provider = $1 AND p.number = h.number AND p.expires_at > clock_timestamp()
+  RETURNING p.number
+)
+SELECT number FROM exclusive UNION ALL SELECT number FROM parts)sql"};
+
+// $1 provider, $2 numbers
+constexpr statement breaks_of{"rowlock_breaks", R"sql(
+SELECT number, 'broken by ' || broken_by || ': ' || reason FROM rowlock.break
+WHERE provider = $1::bigint AND number = ANY ($2::bigint[]))sql"};
+
+// $1 name, $2 reason, $3 by. A fence that has pinned the row goes on protecting it: a take needs more than this does.
+constexpr statement break_lease{"rowlock_break", R"sql(
+WITH old_parts AS MATERIALIZED (
+  SELECT p.name, p.slot, p.mode, p.token, p.provider, p.number, p.owner, p.expires_at > clock_timestamp() AS held
+  FROM rowlock.part AS p WHERE p.name = $1::text AND p.provider IS NOT NULL
+  FOR NO KEY UPDATE
+), freed AS (
+  UPDATE rowlock.part AS p SET provider = NULL, expires_at = '-infinity'
+  FROM old_parts AS o WHERE p.name = o.name AND p.slot = o.slot
+), old_lock AS MATERIALIZED (
+  SELECT l.name, l.token, l.provider, l.number, l.owner, l.expires_at > clock_timestamp() AS held
+  FROM rowlock.lock AS l WHERE l.name = $1
+  FOR NO KEY UPDATE
+), counted AS (
+  SELECT count(*) FILTER (WHERE mode = 1) AS sharers, count(*) FILTER (WHERE mode = 2) AS upgraders,
+         count(*) FILTER (WHERE mode = 3) AS permits
+  FROM old_parts
+), raised AS (
+  UPDATE rowlock.lock AS l
+  SET token = l.token + 1, expires_at = '-infinity', provider = NULL, upgrading_until = '-infinity',
+      sharers = l.sharers - c.sharers, upgraders = l.upgraders - c.upgraders, permits = l.permits - c.permits
+  FROM old_lock AS o, counted AS c
+  WHERE l.name = o.name AND (o.held OR c.sharers + c.upgraders + c.permits > 0)
+), victims AS (
+  SELECT token, owner, provider, number FROM old_lock WHERE held
+  UNION ALL SELECT token, owner, provider, number FROM old_parts WHERE held
+), recorded AS (
+  INSERT INTO rowlock.break (name, token, owner, provider, number, reason, broken_by)
+  SELECT $1, token, owner, provider, number, $2::text, $3::text FROM victims
+)
+SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('rowlock_break', '')::text END FROM victims)sql"};
+
+// $1 idle time in ms. The floor rises in the same transaction in which the names go.
+constexpr statement purge_names{"rowlock_purge", R"sql(
+WITH idle AS MATERIALIZED (
+  SELECT l.name FROM rowlock.lock AS l
+  WHERE l.expires_at <= clock_timestamp() AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0
+    AND l.granted_at <= clock_timestamp() - $1::bigint * interval '1 millisecond'
+  FOR UPDATE SKIP LOCKED
+), gone AS (
+  DELETE FROM rowlock.lock AS l USING idle AS i WHERE l.name = i.name RETURNING l.token
+), slots AS (
+  DELETE FROM rowlock.part AS p USING idle AS i WHERE p.name = i.name
+), raised AS (
+  UPDATE rowlock.floor AS f SET token = greatest(f.token, g.token)
+  FROM (SELECT max(token) AS token, count(*) AS n FROM gone) AS g WHERE g.n > 0
+)
+SELECT count(*) FROM gone)sql"};
+
+// Before that: names whose holders are dead count as idle.
+constexpr statement names_with_dead_parts{"rowlock_dead_names", R"sql(
+SELECT DISTINCT name FROM rowlock.part WHERE provider IS NOT NULL AND expires_at <= clock_timestamp())sql"};
+
+// $1 prefix. Mode 4: waits to upgrade.
+constexpr statement all_rows{"rowlock_rows", R"sql(
+SELECT l.name, h.mode, h.owner, h.token, h.since, (1000 * extract(epoch FROM h.expires_at - clock_timestamp()))::bigint
+FROM rowlock.lock AS l LEFT JOIN LATERAL (
+  SELECT 0 AS mode, l.owner, l.token, l.since, l.expires_at WHERE l.expires_at > clock_timestamp()
+  UNION ALL
+  SELECT p.mode, p.owner, p.token, p.since, p.expires_at FROM rowlock.part AS p
+  WHERE p.name = l.name AND p.provider IS NOT NULL AND p.expires_at > clock_timestamp()
+  UNION ALL
+  SELECT 4, p.owner, p.token, p.since, p.expires_at FROM rowlock.part AS p
+  WHERE p.name = l.name AND p.provider IS NOT NULL AND p.mode = 2 AND l.upgrading_until > clock_timestamp()) AS h ON true
+WHERE starts_with(l.name, $1::text)
+ORDER BY l.name, h.mode, h.token)sql"};
+
+constexpr statement all_keys{"rowlock_keys", R"sql(
+SELECT (l.classid::bigint << 32 | l.objid::bigint), l.granted, coalesce(a.application_name, ''),
+       coalesce(l.waitstart, a.query_start, clock_timestamp())
+FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ExclusiveLock'
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY l.granted DESC, l.waitstart NULLS LAST, l.pid)sql"};
+
+std::int64_t as_int(std::uint64_t n) { return static_cast<std::int64_t>(n); }
+std::int64_t flag(bool b) { return b ? 1 : 0; }
+fencing_token token_in(const result& r, int row, int column) {
+    return fencing_token{static_cast<std::uint64_t>(r.integer(row, column))};
+}
+
+}  // namespace
+
+lease_keys lease_keys_of(std::string_view name) {
+    std::string text{name};
+    text += '\0';
+    const auto queue = key_of(text + "lease queue");
+    return {queue, key_of(text + "lease bell")};
+}
+
+namespace lease_store {
+
+lease_answer take(session& s, const lock_request& r, const lease_keys& k, manners m, deadline d) {
+    const auto rows =
+        r.mode == lock_mode::exclusive
+            ? s.run(take_exclusive, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
+                    std::int64_t{r.ttl.count()}, k.queue, k.bell, flag(m.bell && !m.has_bell), flag(m.head))
+            : s.run(take_part, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
+                    std::int64_t{r.ttl.count()}, k.queue, k.bell, flag(m.bell && !m.has_bell), flag(m.head),
+                    static_cast<std::int64_t>(r.mode), std::int64_t{r.permits});
+    if (!rows.is_null(0, 0)) return {.token = token_in(rows, 0, 0), .bell = rows.truth(0, 1)};
+    return {
+        .dead_parts = rows.truth(0, 2), .contended = rows.truth(0, 3), .expires_in = milliseconds{rows.integer(0, 4)}};
+}
+
+lease_answer upgrade(session& s, const lock_request& r, deadline d) {
+    const auto rows = s.run(take_upgrade, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
+                            std::int64_t{r.ttl.count()});
+    if (!rows.is_null(0, 0)) return {.token = token_in(rows, 0, 0)};
+    return {.dead_parts = rows.truth(0, 2), .lost = rows.truth(0, 3)};
+}
+
+void announce_upgrade(session& s, const lock_request& r, bool waits, deadline d) {
+    (void)s.run(announce, d, r.name, waits ? std::int64_t{r.ttl.count()} : std::int64_t{0});
+}
+
+void reap(session& s, const std::string& name, deadline d) { (void)s.run(reap_parts, d, name); }
+
+void release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
+    (void)s.run(r.mode == lock_mode::exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
+                as_int(r.id.number), flag(bell), k.bell);
+}
+
+void release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d) {
+    (void)s.run(mode == lock_mode::exclusive ? unlock_exclusive_key : unlock_shared_key, d, k.bell);
+}
+
+void leave_queue(session& s, const lease_keys& k, deadline d) { (void)s.run(unlock_exclusive_key, d, k.queue); }
+
+std::optional<lease> find(session& s, const lock_request& r, deadline d) {
+    const auto rows = s.run(find_lease, d, r.name, as_int(r.id.provider), as_int(r.id.number));
+    if (rows.rows() == 0) return std::nullopt;
+    return lease{static_cast<lock_mode>(rows.integer(0, 0)), token_in(rows, 0, 1), milliseconds{rows.integer(0, 2)}};
+}
+
+std::unordered_set<std::uint64_t> renew(session& s, std::span<const lock_request* const> held, deadline d) {
+    std::vector<std::string_view> names;
+    std::vector<std::int64_t> numbers;
+    for (const auto* r : held) {
+        names.emplace_back(r->name);
+        numbers.push_back(as_int(r->id.number));
+    }
+    const auto rows = s.run(renew_leases, d, as_int(held.front()->id.provider), array_of(names), array_of(numbers),
+                            std::int64_t{held.front()->ttl.count()});
+    std::unordered_set<std::uint64_t> renewed;
+    for (int i = 0; i < rows.rows(); ++i) renewed.insert(static_cast<std::uint64_t>(rows.integer(i, 0)));
+    return renewed;
+}
+
+std::unordered_map<std::uint64_t, std::string> breaks(session& s, std::uint64_t provider,
+                                                      std::span<const std::int64_t> numbers, deadline d) {
+    const auto rows = s.run(breaks_of, d, as_int(provider), array_of(numbers));
+    std::unordered_map<std::uint64_t, std::string> found;
+    for (int i = 0; i < rows.rows(); ++i)
+        found.emplace(static_cast<std::uint64_t>(rows.integer(i, 0)), rows.text(i, 1));
+    return found;
+}
+
+std::size_t break_all(session& s, std::string_view name, std::string_view reason, std::string_view by, deadline d) {
+    return static_cast<std::size_t>(s.run(break_lease, d, name, reason, by).integer(0, 0));
+}
+
+std::size_t purge(session& s, milliseconds idle, deadline d) {
+    const auto dead = s.run(names_with_dead_parts, d);
+    for (int i = 0; i < dead.rows(); ++i) reap(s, dead.text(i, 0), d);
+    return static_cast<std::size_t>(s.run(purge_names, d, std::int64_t{idle.count()}).integer(0, 0));
+}
+
+std::vector<row> rows(session& s, std::string_view prefix, deadline d) {
+    const auto found = s.run(all_rows, d, prefix);
+    std::vector<row> all;
+    for (int i = 0; i < found.rows(); ++i) {
+        auto& r = all.emplace_back(row{.name = found.text(i, 0)});
+        if (found.is_null(i, 1)) continue;
+        if (found.integer(i, 1) == 4) {
+            r.waiter =
+                waiter_status{.mode = lock_mode::exclusive, .owner = found.text(i, 2), .since = found.time(i, 4)};
+            continue;
+        }
+        r.holder = holder_status{.mode = static_cast<lock_mode>(found.integer(i, 1)),
+                                 .owner = found.text(i, 2),
+                                 .token = token_in(found, i, 3),
+                                 .since = found.time(i, 4),
+                                 .expires_in = milliseconds{found.integer(i, 5)}};
+    }
+    return all;
+}
+
+std::vector<key_row> key_rows(session& s, deadline d) {
+    const auto found = s.run(all_keys, d);
+    std::vector<key_row> all;
+    for (int i = 0; i < found.rows(); ++i)
+        all.push_back({found.integer(i, 0),
+                       found.truth(i, 1),
+                       {.mode = lock_mode::exclusive, .owner = found.text(i, 2), .since = found.time(i, 3)}});
+    return all;
+}
+
+}  // namespace lease_store
+}  // namespace rowlock::postgres

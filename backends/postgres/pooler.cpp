@@ -1,0 +1,40 @@
+#include "pooler.hpp"
+
+#include <rowlock/error.hpp>
+
+namespace rowlock::postgres {
+namespace {
+
+// By hand, as statements of the simple protocol: prepared ones fail behind the poolers that this is about.
+int pid_now(session& s, deadline d) {
+    return std::stoi(s.run_script("SELECT pg_catalog.pg_backend_pid()", d).text(0, 0));
+}
+
+}  // namespace
+
+bool is_transaction_pooled(session& s, const conninfo& to, std::string_view backend, deadline d) {
+    // A pooler answers the handshake itself, with a number of its own for the server process.
+    const int first = pid_now(s, d);
+    if (first == s.announced_pid()) return false;
+    if (pid_now(s, d) != first) return true;
+    // A pooler that hands out connections by session keeps the one of `s` for it. Another one gives it to the next
+    // who begins a transaction, and `s`, which comes while that is open, gets another.
+    session other{to, backend, d};
+    (void)other.run_script("BEGIN", d);
+    const int others = pid_now(other, d);
+    const int second = pid_now(s, d);
+    (void)other.run_script("ROLLBACK", d);
+    return others == first || second != first || pid_now(s, d) != first;
+}
+
+void refuse_transaction_pooler(session& s, const conninfo& to, std::string_view backend, deadline d) {
+    if (!is_transaction_pooled(s, to, backend, d)) return;
+    throw unsupported{
+        "there is a pooler (such as PgBouncer with pool_mode = transaction) between this program and "
+        "PostgreSQL, which gives every transaction another session: a lock of the session would be "
+        "held by strangers. Use postgresql+lease: there, or locks of a transaction "
+        "(rowlock::postgres::lock), or connect to PostgreSQL itself or with pool_mode = session",
+        {.backend = std::string{backend}}};
+}
+
+}  // namespace rowlock::postgres

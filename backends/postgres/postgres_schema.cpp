@@ -1,0 +1,69 @@
+#include "postgres_schema.hpp"
+
+#include <string>
+
+#include <rowlock/error.hpp>
+
+#include "lock_key.hpp"
+
+namespace rowlock::postgres {
+namespace {
+
+constexpr statement has_history{"rowlock_has_history",
+                                "SELECT pg_catalog.to_regclass('rowlock.migration') IS NOT NULL"};
+constexpr statement history{"rowlock_history",
+                            "SELECT number, name, coalesce(checksum, '') FROM rowlock.migration ORDER BY number"};
+
+// $1 checksum, $2 number, $3 name
+constexpr statement record_checksum{
+    "rowlock_record_checksum",
+    "UPDATE rowlock.migration SET checksum = $1::text WHERE number = $2::bigint AND name = $3::text RETURNING 1"};
+
+// The same key for everybody, first 64 bits of SHA-256 of "rowlock migration". Ends with the transaction.
+constexpr auto one_at_a_time = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})";
+
+}  // namespace
+
+session& postgres_target::connected() {
+    if (session_ && session_->usable()) return *session_;
+    session_.emplace(to_, "postgresql", deadline::after(timeout_));
+    session_->prepares = false;
+    return *session_;
+}
+
+std::vector<applied_migration> postgres_target::applied() {
+    const auto d = deadline::after(timeout_);
+    auto& s = connected();
+    std::vector<applied_migration> all;
+    if (!s.run(has_history, d).truth(0, 0)) return all;
+    const auto rows = s.run(history, d);
+    for (int i = 0; i < rows.rows(); ++i)
+        all.push_back({static_cast<int>(rows.integer(i, 0)), rows.text(i, 1), rows.text(i, 2)});
+    return all;
+}
+
+void postgres_target::exclusively(const std::function<void()>& change) {
+    auto& s = connected();
+    const auto key = "'" + std::to_string(key_of("rowlock migration")) + "'::bigint";
+    std::string begin{one_at_a_time};
+    begin.replace(begin.find("{key}"), 5, key);
+    try {
+        (void)s.run_script(begin, deadline::after(timeout_));
+        change();
+        (void)s.run_script("COMMIT", deadline::after(timeout_));
+    } catch (...) {
+        session_.reset();  // which rolls back
+        throw;
+    }
+}
+
+void postgres_target::apply(const migration& step) {
+    auto& s = connected();
+    const auto d = deadline::after(timeout_);
+    (void)s.run_script(std::string{step.sql}, d);
+    if (s.run(record_checksum, d, step.checksum, std::int64_t{step.number}, step.name).rows() != 1)
+        throw schema_error{std::string{step.name} + " does not record itself in rowlock.migration",
+                           {.backend = "postgresql"}};
+}
+
+}  // namespace rowlock::postgres

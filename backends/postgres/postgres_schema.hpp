@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+
+#include <rowlock/options.hpp>
+#include <rowlock/schema.hpp>
+
+#include "session.hpp"
+
+namespace rowlock::postgres {
+
+/// The steps in migrations/postgres/, written into a source at build time.
+[[nodiscard]] std::span<const migration> migrations();
+
+/// Migrates a database, over a connection that is opened when something is asked. Works through poolers, too:
+/// everything that belongs together is one transaction.
+class postgres_target final : public migration_target {
+public:
+    postgres_target(conninfo to, const options& opt) : to_{std::move(to)}, timeout_{opt.operation_timeout} {}
+
+    std::span<const migration> available() const override { return migrations(); }
+    std::vector<applied_migration> applied() override;
+    void exclusively(const std::function<void()>& change) override;
+    void apply(const migration& step) override;
+
+private:
+    session& connected();
+
+    const conninfo to_;
+    const std::chrono::milliseconds timeout_;
+    std::optional<session> session_;
+};
+
+}  // namespace rowlock::postgres

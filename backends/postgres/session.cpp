@@ -1,0 +1,206 @@
+#include "session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
+
+#include <poll.h>
+
+namespace rowlock::postgres {
+namespace {
+
+// How soon this side notices that the other one is gone without a word: 2 s + 3 * 1 s of silence, or 4 s without an
+// acknowledgement. The server is told to take longer (see settings.cpp), so that the holder hears of it first. What the
+// user's own connection string says goes before.
+constexpr std::array<std::array<const char*, 2>, 6> defaults{{
+    {"keepalives", "1"},
+    {"keepalives_idle", "2"},
+    {"keepalives_interval", "1"},
+    {"keepalives_count", "3"},
+    {"tcp_user_timeout", "4000"},
+    {"client_encoding", "UTF8"},
+}};
+
+constexpr int binary = 1;
+
+}  // namespace
+
+session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend} {
+    try {
+        connect(to, d);
+    } catch (...) {
+        PQfinish(connection_);
+        throw;
+    }
+}
+
+session::~session() { PQfinish(connection_); }
+
+void session::connect(const conninfo& to, deadline d) {
+    // Later words override earlier ones, and `dbname` is expanded to what the connection string says.
+    std::vector<const char*> keywords, values;
+    for (const auto& [keyword, value] : defaults) {
+        keywords.push_back(keyword);
+        values.push_back(value);
+    }
+    const std::array<std::array<const char*, 2>, 2> ours{
+        {{"application_name", to.owner.c_str()}, {"dbname", to.text.c_str()}}};
+    for (const auto& [keyword, value] : ours) {
+        keywords.push_back(keyword);
+        values.push_back(value);
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+
+    connection_ = PQconnectStartParams(keywords.data(), values.data(), 1);
+    if (!connection_) throw std::bad_alloc{};
+    PQsetNoticeReceiver(connection_, &hear, this);
+    const auto fail_to_connect = [&](const std::string& why) {
+        throw connection_error{"cannot connect to PostgreSQL: " + why, {.backend = std::string{backend_}}};
+    };
+    if (PQstatus(connection_) == CONNECTION_BAD) fail_to_connect(one_line(PQerrorMessage(connection_)));
+    for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(connection_)) {
+        if (next == PGRES_POLLING_FAILED) fail_to_connect(one_line(PQerrorMessage(connection_)));
+        socket_ = PQsocket(connection_);  // another one for each address that is tried
+        if (!poll(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, d, false))
+            fail_to_connect("no connection to " + std::string{PQhost(connection_)} + " within the time allowed");
+    }
+    socket_ = PQsocket(connection_);
+    PQsetnonblocking(connection_, 1);
+}
+
+void session::hear(void* self, const PGresult* notice) {
+    // An error that comes without being asked for is the reason why the server ends the session.
+    const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char* message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity && message && (std::string_view{severity} == "FATAL" || std::string_view{severity} == "PANIC"))
+        static_cast<session*>(self)->notice_ = one_line(message);
+}
+
+void session::end(const std::string& why) {
+    usable_ = false;
+    why_ = why;
+    throw no_answer{why, {.backend = std::string{backend_}}};
+}
+
+bool session::poll(short events, deadline d, bool heed_wake_up) {
+    std::array<pollfd, 2> both{{{socket_, events, 0}, {wake_up_.fd(), POLLIN, 0}}};
+    const auto count = heed_wake_up ? both.size() : 1;
+    for (;;) {
+        timespec left{};
+        if (!d.is_never()) {
+            const auto ns = std::chrono::nanoseconds{d.remaining()}.count();
+            left = {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+        }
+        const int ready = ::ppoll(both.data(), count, d.is_never() ? nullptr : &left, nullptr);
+        if (ready < 0 && errno != EINTR) throw std::system_error{errno, std::generic_category(), "poll"};
+        if (ready > 0 && both[0].revents != 0) return true;
+        if (ready > 0) {
+            wake_up_.clear();
+            return false;
+        }
+        if (ready == 0) return false;
+    }
+}
+
+void session::flush(deadline d) {
+    for (;;) {
+        const int left = PQflush(connection_);
+        if (left == 0) return;
+        if (left < 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
+        if (!poll(POLLIN | POLLOUT, d, false)) end("PostgreSQL took no request within the time allowed");
+        // It may be waiting for us to read before it reads on.
+        if (PQconsumeInput(connection_) == 0) (void)last_words();
+    }
+}
+
+void session::prepare(const statement& s, deadline d) {
+    if (std::find(prepared_.begin(), prepared_.end(), &s) != prepared_.end()) return;
+    if (PQsendPrepare(connection_, s.name, s.sql, 0, nullptr) == 0)
+        end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
+    (void)collect(d);
+    prepared_.push_back(&s);
+}
+
+result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                          const int* formats) {
+    if (prepares) prepare(s, d);
+    const int sent = prepares ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
+                              : PQsendQueryParams(connection_, s.sql, n, nullptr, values, lengths, formats, binary);
+    if (sent == 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
+    return collect(d);
+}
+
+result session::run_script(const std::string& sql, deadline d) {
+    send_script(sql, d);
+    return collect(d);
+}
+
+void session::send_script(const std::string& sql, deadline d) {
+    if (PQsendQuery(connection_, sql.c_str()) == 0)
+        end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
+    flush(d);
+}
+
+bool session::await_answer(deadline d) {
+    while (PQisBusy(connection_) != 0) {
+        if (!poll(POLLIN, d, true)) return false;
+        if (PQconsumeInput(connection_) == 0) break;  // collect() says what is wrong
+    }
+    return true;
+}
+
+result session::collect(deadline d) {
+    flush(d);
+    result last;
+    result failed;
+    for (;;) {
+        while (PQisBusy(connection_) != 0) {
+            if (!poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+            if (PQconsumeInput(connection_) == 0) {
+                const auto why = one_line(PQerrorMessage(connection_));
+                end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
+            }
+        }
+        result r{PQgetResult(connection_)};
+        if (!r.raw()) break;
+        switch (PQresultStatus(r.raw())) {
+            case PGRES_COMMAND_OK:
+            case PGRES_TUPLES_OK:
+                last = std::move(r);
+                break;
+            default:
+                if (!failed.raw()) failed = std::move(r);
+        }
+        if (PQstatus(connection_) == CONNECTION_BAD) break;
+    }
+    if (PQstatus(connection_) == CONNECTION_BAD) {
+        auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
+        end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
+    }
+    if (failed.raw()) fail(failed.raw(), backend_);
+    return last;
+}
+
+int session::take_notifications() {
+    if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
+    int count = 0;
+    for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_), ++count) PQfreemem(n);
+    return count;
+}
+
+std::string session::last_words() {
+    if (!why_.empty()) return why_;
+    usable_ = false;
+    while (PQconsumeInput(connection_) != 0) {
+        (void)PQisBusy(connection_);
+        if (PQstatus(connection_) == CONNECTION_BAD || !poll(POLLIN, deadline::passed(), false)) break;
+    }
+    (void)PQisBusy(connection_);  // parses what has come, and so hears the notice
+    why_ = notice_.empty() ? one_line(PQerrorMessage(connection_)) : notice_;
+    if (why_.empty()) why_ = "the connection was closed";
+    return why_;
+}
+
+}  // namespace rowlock::postgres

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rowlock/deadline.hpp>
+
+#include "conninfo.hpp"
+#include "descriptor.hpp"
+#include "failure.hpp"
+#include "result.hpp"
+#include "statement.hpp"
+
+namespace rowlock::postgres {
+
+/// One connection to a PostgreSQL server, spoken through libpq without ever blocking longer than told.
+///
+/// A statement that fails with an error of SQL leaves it usable. After anything else (the connection broke, an answer
+/// did not come in time) it is not usable any more: it never connects again by itself, because a new session would hold
+/// none of the locks of the old one.
+///
+/// Distinct objects: safe.
+/// Shared objects: unsafe, except `wake()` and `socket()`.
+class session {
+public:
+    /// Connects; blocks until `d`, and while libpq looks up a host's name.
+    /// @throws connection_error
+    session(const conninfo& to, std::string_view backend, deadline d);
+    ~session();
+    session(const session&) = delete;
+    session& operator=(const session&) = delete;
+
+    /// Runs one statement: one send, one receive. It is prepared at its first use.
+    /// @throws no_answer the session is not usable any more
+    /// @throws rowlock::error the server reported an error
+    template <class... T>
+    result run(const statement& s, deadline d, const T&... values) {
+        const arguments<sizeof...(T)> a{values...};
+        return run_bound(s, d, a.size(), a.values(), a.lengths(), a.formats());
+    }
+
+    /// Runs a script of statements without parameters in one round trip; the last one's rows, in text format.
+    result run_script(const std::string& sql, deadline d);
+
+    /// The same in steps, for statements that wait: send, wait until there is an answer, collect it.
+    void send_script(const std::string& sql, deadline d);
+    /// False: `d` passed, or somebody called `wake()`.
+    bool await_answer(deadline d);
+    result collect(deadline d);
+    /// Ends `await_answer`, now or when it is next called. May be called by any thread.
+    void wake() const noexcept { wake_up_.ring(); }
+    /// Forgets calls of `wake()` that were meant for an earlier wait.
+    void clear_wake() const noexcept { wake_up_.clear(); }
+
+    /// Reads what has come on the socket, and how many notifications were among it. Does not block.
+    /// @throws no_answer
+    int take_notifications();
+
+    [[nodiscard]] bool usable() const noexcept { return usable_; }
+    void abandon() noexcept { usable_ = false; }
+    [[nodiscard]] int socket() const noexcept { return socket_; }
+
+    /// Why it is not usable any more; after its socket hung up, what the server said unasked.
+    [[nodiscard]] std::string last_words();
+
+    /// The server process as the protocol's handshake named it: behind a pooler, the pooler's invention.
+    [[nodiscard]] int announced_pid() const noexcept { return PQbackendPID(connection_); }
+    [[nodiscard]] int server_version() const noexcept { return PQserverVersion(connection_); }
+    [[nodiscard]] bool in_transaction() const noexcept { return PQtransactionStatus(connection_) != PQTRANS_IDLE; }
+
+    /// The server process. Asked by `settle_in` (see settings.hpp).
+    int pid = 0;
+    /// Behind a pooler a statement that was prepared here may not be known at its next use.
+    bool prepares = true;
+
+private:
+    result run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                     const int* formats);
+    void connect(const conninfo& to, deadline d);
+    void prepare(const statement& s, deadline d);
+    void flush(deadline d);
+    bool poll(short events, deadline d, bool heed_wake_up);
+    [[noreturn]] void end(const std::string& why);
+    static void hear(void* self, const PGresult* notice);
+
+    PGconn* connection_ = nullptr;
+    int socket_ = -1;
+    bool usable_ = true;
+    const std::string_view backend_;
+    wake_up wake_up_;
+    std::vector<const statement*> prepared_;
+    std::string notice_;
+    std::string why_;
+};
+
+}  // namespace rowlock::postgres

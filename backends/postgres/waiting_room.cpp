@@ -1,0 +1,78 @@
+#include "waiting_room.hpp"
+
+#include <algorithm>
+#include <random>
+#include <stop_token>
+
+namespace rowlock::postgres {
+namespace {
+
+template <class Condition>
+bool wait(std::condition_variable_any& c, std::unique_lock<std::mutex>& lock, const wait_bound& w,
+          Condition condition) {
+    if (w.until.is_never()) return c.wait(lock, w.stop, condition);
+    return c.wait_until(lock, w.stop, w.until.at(), condition);
+}
+
+}  // namespace
+
+bool waiting_room::anybody(std::string_view name) const {
+    const std::lock_guard lock{mutex_};
+    return !queues_.empty() && queues_.contains(name);
+}
+
+void waiting_room::join(const lock_request& r) {
+    const std::lock_guard lock{mutex_};
+    if (waiters_.contains(r.id)) return;
+    auto w = std::make_shared<waiter>(r);
+    queues_[r.name].push_back(w);
+    waiters_.emplace(r.id, std::move(w));
+}
+
+void waiting_room::leave(const request_id& id) {
+    const std::lock_guard lock{mutex_};
+    const auto found = waiters_.find(id);
+    if (found == waiters_.end()) return;
+    const auto queue = queues_.find(found->second->name);
+    queue->second.erase(std::find(queue->second.begin(), queue->second.end(), found->second));
+    waiters_.erase(found);
+    if (queue->second.empty())
+        queues_.erase(queue);
+    else
+        queue->second.front()->turn.notify_all();
+}
+
+bool waiting_room::await_turn(const request_id& id, const wait_bound& w) {
+    std::unique_lock lock{mutex_};
+    const auto found = waiters_.find(id);
+    if (found == waiters_.end()) return false;
+    const auto me = found->second;
+    return wait(me->turn, lock, w, [&] {
+        const auto queue = queues_.find(me->name);
+        return queue != queues_.end() && queue->second.front() == me;
+    });
+}
+
+std::vector<waiting_room::place> waiting_room::everybody() const { return from(0); }
+
+std::vector<waiting_room::place> waiting_room::behind_the_first() const { return from(1); }
+
+std::vector<waiting_room::place> waiting_room::from(std::size_t first) const {
+    std::vector<place> all;
+    const std::lock_guard lock{mutex_};
+    for (const auto& [name, queue] : queues_)
+        for (std::size_t i = first; i < queue.size(); ++i) all.push_back({name, queue[i]->status});
+    return all;
+}
+
+void pause(std::chrono::milliseconds shortest, const wait_bound& w) {
+    thread_local std::minstd_rand random{std::random_device{}()};
+    const std::chrono::duration<double, std::milli> time{std::uniform_real_distribution{1.0, 2.0}(random) *
+                                                         static_cast<double>(shortest.count())};
+    std::mutex mutex;
+    std::unique_lock lock{mutex};
+    std::condition_variable_any nobody;
+    (void)wait(nobody, lock, {std::min(w.until, deadline::after(time)), w.stop}, [] { return false; });
+}
+
+}  // namespace rowlock::postgres

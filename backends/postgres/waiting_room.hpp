@@ -1,0 +1,66 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <rowlock/backend.hpp>
+
+namespace rowlock::postgres {
+
+/// Those of one provider who wait, by name, in the order in which they came. The first of each name waits in the
+/// server, the others here for their turn: so a name costs one connection, however many threads wait for it.
+///
+/// Distinct objects: safe.
+/// Shared objects: safe.
+class waiting_room {
+public:
+    /// Whether somebody waits for `name`.
+    [[nodiscard]] bool anybody(std::string_view name) const;
+    /// Takes a place at the end; nothing happens if `r` has one.
+    void join(const lock_request& r);
+    void leave(const request_id& id);
+    /// Blocks until `id` is the first of its name; false: `w` is over before that, or it has no place.
+    [[nodiscard]] bool await_turn(const request_id& id, const wait_bound& w);
+
+    struct place {
+        std::string name;
+        waiter_status who;
+    };
+    [[nodiscard]] std::vector<place> everybody() const;
+    /// Those whom the server does not see.
+    [[nodiscard]] std::vector<place> behind_the_first() const;
+
+private:
+    struct waiter {
+        explicit waiter(const lock_request& r) : name{r.name}, id{r.id}, status{r.mode, r.owner, now()} {}
+        static std::chrono::system_clock::time_point now() { return std::chrono::system_clock::now(); }
+
+        const std::string name;
+        const request_id id;
+        const waiter_status status;
+        std::condition_variable_any turn{};
+    };
+    struct hash {
+        std::size_t operator()(const request_id& id) const noexcept { return id.provider ^ id.number; }
+    };
+
+    [[nodiscard]] std::vector<place> from(std::size_t first) const;
+
+    mutable std::mutex mutex_;
+    std::unordered_map<request_id, std::shared_ptr<waiter>, hash> waiters_;
+    std::map<std::string, std::deque<std::shared_ptr<waiter>>, std::less<>> queues_;
+};
+
+/// Sleeps for a while by chance between `shortest` and twice that, or until `w` is over. For the few waits that the
+/// server cannot do.
+void pause(std::chrono::milliseconds shortest, const wait_bound& w);
+
+}  // namespace rowlock::postgres

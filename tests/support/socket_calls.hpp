@@ -1,0 +1,33 @@
+#pragma once
+
+#include <atomic>
+
+#include <dlfcn.h>
+#include <sys/socket.h>
+
+// Counts what libpq really does on its sockets: a program's own send() and recv() go before those of the C library.
+// Include it in one source file of a program.
+
+namespace rowlock::test {
+
+inline std::atomic<int> sends{0};
+inline std::atomic<int> receives{0};
+
+template <class F>
+F* next_symbol(const char* name) {
+    return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace rowlock::test
+
+extern "C" ssize_t send(int fd, const void* data, size_t size, int flags) {
+    static auto* const real = rowlock::test::next_symbol<ssize_t(int, const void*, size_t, int)>("send");
+    ++rowlock::test::sends;
+    return real(fd, data, size, flags);
+}
+
+extern "C" ssize_t recv(int fd, void* data, size_t size, int flags) {
+    static auto* const real = rowlock::test::next_symbol<ssize_t(int, void*, size_t, int)>("recv");
+    ++rowlock::test::receives;
+    return real(fd, data, size, flags);
+}
