@@ -73,6 +73,7 @@ std::string missing(const provider_kind& kind, const ability& can, need needs) {
     const auto& traits = can.traits;
     if (has(needs, need::tokens) && !traits.tokens) return "has no fencing tokens";
     if (has(needs, need::fair) && !traits.fair) return "serves waiters in no order";
+    if (has(needs, need::operation) && !kind.operates) return "cannot break a lock or forget idle names";
     if (has(needs, need::inspection) && !kind.inspects) return "cannot tell who holds what";
     if (has(needs, need::processes) && !can.between_processes) return "is for one process only";
     if (has(needs, need::expiry) && !traits.leases) return "locks do not expire";
@@ -187,7 +188,9 @@ void check_nothing_is_missing(const std::vector<provider_kind>& kinds) {
 void check_every_back_end_is_in_the_table(const std::vector<provider_kind>& kinds) {
     for (const auto& usage : registered_backends()) {
         const auto scheme = usage.substr(0, usage.find(':'));
-        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(), [&](const auto& k) { return k.name == scheme; })),
+        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(), [&](const auto& k) {
+                       return k.name == scheme || std::count(k.other_schemes.begin(), k.other_schemes.end(), scheme) > 0;
+                   })),
                    scheme << " is registered with the library, but no provider under test");
     }
 }

@@ -43,7 +43,7 @@ public:
 class walk {
 public:
     walk(context& c, std::uint64_t seed)
-        : place_{c.place()}, locks_{c.open()}, inspects_{c.kind().inspects}, random_{seed} {
+        : place_{c.place()}, locks_{c.open()}, inspects_{c.kind().inspects}, operates_{c.kind().operates}, random_{seed} {
         modes_.push_back(lock_mode::exclusive);
         if (locks_.supports(primitive::shared_mutex)) modes_.push_back(lock_mode::shared);
         if (locks_.supports(primitive::upgrade_mutex)) modes_.push_back(lock_mode::upgrade);
@@ -150,7 +150,7 @@ private:
     }
 
     void break_it() {
-        if (!inspects_) return;
+        if (!operates_) return;
         const auto n = any_name();
         auto& held = model_.names[n].held;
         BOOST_REQUIRE(locks_.break_lock(n, "model") == !held.empty());
@@ -169,12 +169,12 @@ private:
             if (!state.held.empty()) expected[n] = state.held.size();
         for (const auto& s : locks_.status()) seen[s.name] = s.holders.size();
         BOOST_REQUIRE(seen == expected);
-        if (random_() % 10 == 0) (void)locks_.purge(0ms);
+        if (operates_ && random_() % 10 == 0) (void)locks_.purge(0ms);
     }
 
     store& place_;
     provider locks_;
-    const bool inspects_;
+    const bool inspects_, operates_;
     std::mt19937_64 random_;
     std::vector<lock_mode> modes_;
     model model_;

@@ -33,8 +33,11 @@ public:
 struct provider_kind {
     std::string name;     ///< in the tree of tests
     std::string backend;  ///< what traits().name must be
-    bool inspects = true;      ///< has status(), break_lock() and purge()
+    bool inspects = true;      ///< has status()
+    bool operates = true;      ///< has break_lock() and purge()
+    bool sees_death = true;    ///< what a dead process held is free at once, not when its lease ends
     std::function<std::unique_ptr<store>(options)> make_store;
+    std::vector<std::string> other_schemes{};  ///< that open the same
 };
 
 /// Every provider that this build has. A new back end is one more entry.

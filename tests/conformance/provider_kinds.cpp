@@ -8,6 +8,11 @@
 
 #include <support/open_any.hpp>
 #include <support/temp_dir.hpp>
+#ifdef ROWLOCK_HAVE_POSTGRES
+#include <libpq-fe.h>
+#include <rowlock/schema.hpp>
+#include <support/postgres_server.hpp>
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
@@ -64,6 +69,82 @@ private:
 };
 #endif
 
+#ifdef ROWLOCK_HAVE_POSTGRES
+// A database for each provider under test; what earlier cases left in it is removed.
+class postgres_store : public store {
+public:
+    postgres_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
+    provider open() override { return test::open_any(url(), options_); }
+    std::string url() const override { return scheme_ + rest(); }
+
+protected:
+    // Of the URL, behind the scheme.
+    static const std::string& rest() {
+        static const auto text = [] {
+            auto& server = test::postgres_server::shared();
+            auto database = server.uri(server.new_database());
+            rowlock::open_schema("postgresql:" + database).migrate();
+            return database;
+        }();
+        return text;
+    }
+    static std::string sql(const char* text, std::string_view name = {}) {
+        const std::unique_ptr<PGconn, decltype(&PQfinish)> c{PQconnectdb(("postgresql:" + rest()).c_str()), &PQfinish};
+        const std::string copy{name};
+        const char* const value = copy.c_str();
+        const std::unique_ptr<PGresult, decltype(&PQclear)> r{
+            PQexecParams(c.get(), text, name.data() ? 1 : 0, nullptr, &value, nullptr, nullptr, 0), &PQclear};
+        if (PQresultStatus(r.get()) != PGRES_TUPLES_OK) throw std::runtime_error{PQerrorMessage(c.get())};
+        return PQntuples(r.get()) == 0 ? std::string{} : PQgetvalue(r.get(), 0, 0);
+    }
+
+private:
+    const std::string scheme_;
+    const options options_;
+};
+
+class advisory_store final : public postgres_store {
+public:
+    explicit advisory_store(options opt) : postgres_store{"postgresql+advisory:", std::move(opt)} {}
+    // By the documented keys, computed by the server: exclusive locks of the name, shares, and permits.
+    int holders_in_database(std::string_view name) override {
+        return std::stoi(sql(R"sql(
+            WITH words (word) AS (VALUES (''), ('sharers'), ('place')), keys AS (
+              SELECT word, ('x' || encode(substring(sha256(convert_to($1::text, 'UTF8') ||
+                CASE word WHEN '' THEN ''::bytea ELSE '\x00'::bytea || convert_to(word, 'UTF8') END) FOR 8), 'hex')
+                )::bit(64)::bigint AS key FROM words)
+            SELECT count(*) FROM pg_locks AS l, keys AS k
+            WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND CASE k.word
+                WHEN '' THEN (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.mode = 'ExclusiveLock'
+                WHEN 'sharers' THEN (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.mode = 'ShareLock'
+                ELSE (l.classid::bigint << 32 | l.objid::bigint)::numeric - k.key BETWEEN 0 AND 2147483646 END)sql",
+                             name));
+    }
+};
+
+class lease_store final : public postgres_store {
+public:
+    explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {
+        (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
+    }
+    int holders_in_database(std::string_view name) override {
+        return std::stoi(sql("SELECT (SELECT count(*) FROM rowlock.lock WHERE name = $1::text AND expires_at > now()) + "
+                             "(SELECT count(*) FROM rowlock.part WHERE name = $1 AND expires_at > now())",
+                             name));
+    }
+    bool expire(std::string_view name) override {
+        (void)sql("WITH l AS (UPDATE rowlock.lock SET expires_at = now() - interval '1 second' "
+                  "           WHERE name = $1::text AND expires_at > now()), "
+                  "p AS (UPDATE rowlock.part SET expires_at = now() - interval '1 second' "
+                  "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
+                  name);
+        return true;
+    }
+};
+#endif
+
 #if __has_include(<examples/flock_backend.hpp>)
 #define ROWLOCK_TEST_FLOCK
 class flock_store final : public store {
@@ -94,14 +175,22 @@ private:
 
 std::vector<provider_kind> provider_kinds() {
     std::vector<provider_kind> all;
-    all.push_back({"memory", "memory", true, [](options o) { return std::make_unique<memory_store>(std::move(o)); }});
+    all.push_back({"memory", "memory", true, true, true, [](options o) { return std::make_unique<memory_store>(std::move(o)); }});
 #ifdef ROWLOCK_HAVE_SQLITE
     for (const std::string name : {"sqlite", "sqlite-connection"})
-        all.push_back({name, "sqlite", true,
+        all.push_back({name, "sqlite", true, true, true,
                        [name](options o) { return std::make_unique<sqlite_store>(name + ":", std::move(o)); }});
 #endif
 #ifdef ROWLOCK_TEST_FLOCK
-    all.push_back({"flock", "flock", false, [](options o) { return std::make_unique<flock_store>(std::move(o)); }});
+    all.push_back({"flock", "flock", false, false, true, [](options o) { return std::make_unique<flock_store>(std::move(o)); }});
+#endif
+#ifdef ROWLOCK_HAVE_POSTGRES
+    all.push_back({"postgresql-advisory", "postgresql+advisory", true, false, true,
+                   [](options o) { return std::make_unique<advisory_store>(std::move(o)); },
+                   {"postgresql+advisory", "postgresql", "postgres"}});
+    all.push_back({"postgresql-lease", "postgresql+lease", true, true, false,
+                   [](options o) { return std::make_unique<lease_store>(std::move(o)); },
+                   {"postgresql+lease"}});
 #endif
     return all;
 }

@@ -73,6 +73,11 @@ public:
     /// Waits until `count` wait for `name`. True at once where a back end cannot be asked.
     [[nodiscard]] bool waiting(provider& locks, std::size_t count, std::string_view name = "n") const;
 
+    /// After the death of a process that held `name`: ends its lease where that is not seen by itself.
+    void bury(std::string_view name = "n") {
+        if (!kind_.sees_death) place().expire(name);
+    }
+
     /// Takes an exclusive lock, shows that it is free.
     void check_free(std::string_view name = "n");
 
@@ -84,7 +89,7 @@ private:
 };
 
 /// What a case needs of a provider; where it is missing, the case is skipped with that as its reason.
-enum class need : unsigned { nothing = 0, tokens = 1, fair = 2, processes = 4, inspection = 8, expiry = 16 };
+enum class need : unsigned { nothing = 0, tokens = 1, fair = 2, processes = 4, inspection = 8, expiry = 16, operation = 32 };
 constexpr need operator|(need a, need b) { return static_cast<need>(static_cast<unsigned>(a) | static_cast<unsigned>(b)); }
 constexpr bool has(need set, need one) { return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0; }
 

@@ -55,7 +55,7 @@ void over_purges(context& c) {
     for (int i = 0; i < 3; ++i) {
         tokens.see(c.mutex(locks, "purged").acquire().token());
         (void)c.mutex(locks, "other").acquire();
-        if (!c.kind().inspects) continue;
+        if (!c.kind().operates) continue;
         (void)locks.purge(0ms);
     }
 }
@@ -93,6 +93,7 @@ void over_the_death_of_processes(context& c) {
         a.expect_ok("open " + c.place().url());
         tokens.see(fencing_token{test::token_in(a.ask("acquire h n " + c.actor_mode() + " -"))});
         a.kill();
+        c.bury();
         tokens.see(m);
     }
 }
@@ -103,8 +104,8 @@ void add_token_cases(case_list& cases) {
     cases.insert(cases.end(),
                  {{"tokens_grow_over_releases_and_reopenings", over_releases_and_reopenings, need::tokens},
                   {"tokens_grow_over_hand_overs", over_hand_overs_to_waiters, need::tokens},
-                  {"tokens_grow_over_purges", over_purges, need::tokens | need::inspection},
-                  {"tokens_grow_over_breaks", over_breaks, need::tokens | need::inspection},
+                  {"tokens_grow_over_purges", over_purges, need::tokens | need::operation},
+                  {"tokens_grow_over_breaks", over_breaks, need::tokens | need::operation},
                   {"tokens_grow_over_expiry", over_expiry, need::tokens | need::expiry},
                   {"tokens_grow_over_the_death_of_processes", over_the_death_of_processes,
                    need::tokens | need::processes}});
