@@ -43,13 +43,13 @@ public:
     std::string url() const override { return url_; }
     int holders_in_database(std::string_view name) override {
         SQLite::Database db{file().string(), SQLite::OPEN_READONLY, 5000};
-        SQLite::Statement count{db, "SELECT count(*) FROM rowlock_lease WHERE name = ?"};
+        SQLite::Statement count{db, "SELECT count(*) FROM rowlock_lease WHERE name = ? AND turn = 0"};
         count.bind(1, std::string{name});
         return count.executeStep() ? count.getColumn(0).getInt() : -1;
     }
     bool expire(std::string_view name) override {
         SQLite::Database db{file().string(), SQLite::OPEN_READWRITE, 5000};
-        SQLite::Statement end{db, "UPDATE rowlock_lease SET expires_at_us = 1 WHERE name = ?"};
+        SQLite::Statement end{db, "UPDATE rowlock_lease SET expires_at_us = 1 WHERE name = ? AND turn = 0"};
         end.bind(1, std::string{name});
         end.exec();
         return true;
