@@ -31,9 +31,9 @@ public:
 
 /// One row of the table of all providers: everything that the suite needs to know of one.
 struct provider_kind {
-    std::string name;     ///< in the tree of tests
-    std::string backend;  ///< what traits().name must be
-    bool inspects = true;      ///< has status(), break_lock() and purge()
+    std::string name;      ///< in the tree of tests
+    std::string backend;   ///< what traits().name must be
+    bool inspects = true;  ///< has status(), break_lock() and purge()
     std::function<std::unique_ptr<store>(options)> make_store;
 };
 

@@ -36,7 +36,8 @@ private:
 #ifdef ROWLOCK_HAVE_SQLITE
 class sqlite_store final : public store {
 public:
-    sqlite_store(std::string scheme, options opt) : url_{std::move(scheme) + file().string()}, options_{std::move(opt)} {
+    sqlite_store(std::string scheme, options opt)
+        : url_{std::move(scheme) + file().string()}, options_{std::move(opt)} {
         sqlite::migrate(file());
     }
     provider open() override { return test::open_any(url_, options_); }

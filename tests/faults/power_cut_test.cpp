@@ -1,4 +1,5 @@
-// A power cut takes the last commits away (WAL with synchronous=NORMAL). Tokens must not go back, and no lease survives.
+// A power cut takes the last commits away (WAL with synchronous=NORMAL). Tokens must not go back, and no lease
+// survives.
 #include <boost/test/unit_test.hpp>
 
 #include <support/actor_process.hpp>
