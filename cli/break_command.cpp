@@ -5,8 +5,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <rowlock/provider.hpp>
 
@@ -55,8 +55,10 @@ command break_command(CLI::App& app) {
         ->type_name("TEXT")
         ->required();
     syntax->footer(
-        "The holder hears of it at its next renewal or sooner, possibly after somebody else has the lock: only what it\n"
-        "writes with its fencing token is safe until then. A command under `rowlock run` is ended. The reason is recorded\n"
+        "The holder hears of it at its next renewal or sooner, possibly after somebody else has the lock: only what "
+        "it\n"
+        "writes with its fencing token is safe until then. A command under `rowlock run` is ended. The reason is "
+        "recorded\n"
         "together with --owner, which is user@host here if it is not given.\n\n"
         "Exit status: 0 broken, 1 nobody held it; others as for all commands, see rowlock --help.\n\n"
         "Example:\n"

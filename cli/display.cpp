@@ -39,9 +39,10 @@ code_point decode(std::string_view text) {
 // What would move the cursor, turn the writing around, or not be seen at all. The zero-width joiner stays: emoji are
 // made with it.
 bool must_be_escaped(char32_t c) {
-    return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x61C || c == 0x180E || c == 0x200B || c == 0x200C ||
-           c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
-           (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE000 && c <= 0xF8FF) || (c >= 0xE0000 && c <= 0xE0FFF);
+    return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x61C || c == 0x180E || c == 0x200B ||
+           c == 0x200C || c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) ||
+           c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE000 && c <= 0xF8FF) ||
+           (c >= 0xE0000 && c <= 0xE0FFF);
 }
 
 std::size_t width(char32_t c) {
@@ -121,8 +122,8 @@ std::string utc_time(std::chrono::system_clock::time_point t) {
     const std::time_t at = std::chrono::system_clock::to_time_t(seconds);
     std::tm parts{};
     gmtime_r(&at, &parts);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                       parts.tm_hour, parts.tm_min, parts.tm_sec, (milliseconds - seconds).count());
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                       parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (milliseconds - seconds).count());
 }
 
 std::string local_time(std::chrono::system_clock::time_point t) {

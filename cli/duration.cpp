@@ -17,7 +17,8 @@ struct unit {
 };
 
 // From the largest to the smallest, as they must stand in the text.
-constexpr std::array units{unit{"d", 86'400'000}, unit{"h", 3'600'000}, unit{"m", 60'000}, unit{"s", 1'000}, unit{"ms", 1}};
+constexpr std::array units{unit{"d", 86'400'000}, unit{"h", 3'600'000}, unit{"m", 60'000}, unit{"s", 1'000},
+                           unit{"ms", 1}};
 
 constexpr std::string_view form = "write it like 500ms, 5s, 1m30s, 2h or 1d";
 

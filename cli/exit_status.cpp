@@ -5,14 +5,17 @@
 namespace rowlock::cli {
 namespace {
 
-std::string line(const std::string& status, const char* meaning) { return fmt::format("  {:<6} {}\n", status, meaning); }
+std::string line(const std::string& status, const char* meaning) {
+    return fmt::format("  {:<6} {}\n", status, meaning);
+}
 std::string line(int status, const char* meaning) { return line(std::to_string(status), meaning); }
 
 std::string errors() {
     return line(exit_status::usage, "the command line makes no sense, or the back end cannot do what it asks") +
            line(exit_status::database, "the database cannot be reached or used, or is not migrated") +
            line(exit_status::internal, "a bug in rowlock") +
-           line(exit_status::system, "the system refused something (no processes or files left), or killed a part of rowlock");
+           line(exit_status::system,
+                "the system refused something (no processes or files left), or killed a part of rowlock");
 }
 
 }  // namespace
@@ -29,7 +32,8 @@ std::string run_exit_status_help() {
 
 std::string exit_status_help() {
     return "Exit status:\n" + line(exit_status::success, "done") +
-           line(exit_status::negative, "no: not up to date (migrate --check), nobody held it (break), a problem (doctor)") +
+           line(exit_status::negative,
+                "no: not up to date (migrate --check), nobody held it (break), a problem (doctor)") +
            errors() + "Those of run besides: the command's own, 128+n if it died of signal n, and\n" +
            line(exit_status::lost, "the lock was lost while the command ran; the command was ended") +
            line(exit_status::busy, "busy: somebody else holds the lock, and the wait was over") +

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <rowlock/provider.hpp>
 #include <rowlock/version.hpp>
@@ -19,8 +19,10 @@ namespace {
 std::string overview() {
     std::string kinds;
     for (const auto& kind : registered_backends()) kinds += (kinds.empty() ? "" : ", ") + kind;
-    return "Databases: --db URL, else the environment's ROWLOCK_DB, else a SQLite database in the user's state directory\n"
-           "($XDG_STATE_HOME/rowlock/locks.db, or ~/.local/state/rowlock/locks.db). That one is created and migrated when it\n"
+    return "Databases: --db URL, else the environment's ROWLOCK_DB, else a SQLite database in the user's state "
+           "directory\n"
+           "($XDG_STATE_HOME/rowlock/locks.db, or ~/.local/state/rowlock/locks.db). That one is created and migrated "
+           "when it\n"
            "is first used; any other is migrated by `rowlock migrate` only. Kinds of URL in this build: " +
            kinds +
            "\n\n"
@@ -74,8 +76,12 @@ int execute(std::vector<std::string> arguments) {
     app.add_option("--owner", common.owner, "What status shows as the holder [host:pid:program]")->type_name("TEXT");
     app.add_flag("--allow-network-fs", common.allow_network_fs,
                  "Use a SQLite database on a network file system, where two holders are possible");
-    const std::vector commands{run_command(app, std::move(job), dashes), migrate_command(app), status_command(app),
-                               break_command(app), purge_command(app), doctor_command(app)};
+    const std::vector commands{run_command(app, std::move(job), dashes),
+                               migrate_command(app),
+                               status_command(app),
+                               break_command(app),
+                               purge_command(app),
+                               doctor_command(app)};
     try {
         std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
         app.parse(std::move(arguments));
@@ -85,7 +91,8 @@ int execute(std::vector<std::string> arguments) {
         throw usage_error{what_is_wrong(app, e)};
     }
     if (db->count() > 0 && common.db.empty()) throw usage_error{"--db is empty"};
-    const auto chosen = std::find_if(commands.begin(), commands.end(), [](const auto& c) { return c.syntax->parsed(); });
+    const auto chosen =
+        std::find_if(commands.begin(), commands.end(), [](const auto& c) { return c.syntax->parsed(); });
     const int status = chosen->execute(common);
     // Output that did not get through is no success: a full disk, for one.
     if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == exit_status::success) {

@@ -1,8 +1,8 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <rowlock/provider.hpp>
 
@@ -15,9 +15,12 @@ namespace rowlock::cli {
 command purge_command(CLI::App& app) {
     auto idle = std::make_shared<std::string>();
     auto* syntax = app.add_subcommand("purge", "Forget names that nobody has used for a while");
-    syntax->add_option("--idle", *idle, "Forget names last granted this long ago or longer")->type_name("DUR")->required();
+    syntax->add_option("--idle", *idle, "Forget names last granted this long ago or longer")
+        ->type_name("DUR")
+        ->required();
     syntax->footer(
-        "Names that somebody holds or waits for stay. Fencing tokens of forgotten names go on growing if the names are\n"
+        "Names that somebody holds or waits for stay. Fencing tokens of forgotten names go on growing if the names "
+        "are\n"
         "used again. With --prefix too, names of every prefix are forgotten.\n\n"
         "Example:\n"
         "  rowlock purge --idle 30d\n");

@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "command.hpp"
 #include "duration.hpp"
@@ -39,7 +39,8 @@ std::chrono::milliseconds duration_of(const char* option, const std::string& tex
 
 run_request understand(const arguments& given, const common_options& common) {
     if (!given.dashes)
-        throw usage_error{fmt::format("say which command to run, behind two dashes: rowlock run {} -- COMMAND...", given.name)};
+        throw usage_error{
+            fmt::format("say which command to run, behind two dashes: rowlock run {} -- COMMAND...", given.name)};
     if (given.job.empty() || given.job.front().empty()) throw usage_error{"there is no command behind the two dashes"};
     run_request request{.opt = common.library_options(), .name = given.name, .job = given.job};
     request.wait = !given.no_wait;
@@ -80,10 +81,14 @@ command run_command(CLI::App& app, std::vector<std::string> job, bool dashes) {
     formatter->column_width(34);
     syntax->formatter(formatter);
     syntax->add_option("NAME", given->name, "The lock's name: 1 to 255 bytes of UTF-8")->required();
-    auto* wait = syntax->add_option("--wait", given->wait, "Wait this long for the lock at most; without it: without limit");
+    auto* wait =
+        syntax->add_option("--wait", given->wait, "Wait this long for the lock at most; without it: without limit");
     wait->type_name("DUR");
-    syntax->add_flag("--no-wait", given->no_wait, "Do not wait: if somebody else holds the lock, end at once")->excludes(wait);
-    syntax->add_option("--ttl", given->ttl, "How long the lock outlives a rowlock that has fallen silent; 50ms to 24d [30s]")
+    syntax->add_flag("--no-wait", given->no_wait, "Do not wait: if somebody else holds the lock, end at once")
+        ->excludes(wait);
+    syntax
+        ->add_option("--ttl", given->ttl,
+                     "How long the lock outlives a rowlock that has fallen silent; 50ms to 24d [30s]")
         ->type_name("DUR");
     syntax
         ->add_option("--hold-at-least", given->hold_at_least,
@@ -95,18 +100,24 @@ command run_command(CLI::App& app, std::vector<std::string> job, bool dashes) {
         ->type_name("N")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{2147483647}).description(""))
         ->excludes(shared);
-    syntax->add_option("--grace", given->grace, "After a loss: how long between SIGTERM and SIGKILL [10s]")->type_name("DUR");
+    syntax->add_option("--grace", given->grace, "After a loss: how long between SIGTERM and SIGKILL [10s]")
+        ->type_name("DUR");
     syntax->footer(
         "DUR is a duration such as 500ms, 5s, 1m30s, 2h or 1d.\n\n"
-        "The command finds ROWLOCK_NAME, ROWLOCK_OWNER and ROWLOCK_TOKEN in its environment. The token grows with every\n"
+        "The command finds ROWLOCK_NAME, ROWLOCK_OWNER and ROWLOCK_TOKEN in its environment. The token grows with "
+        "every\n"
         "grant of the name; send it along with writes, and let the receiver refuse a smaller one than it has seen.\n\n"
         "The lock is held until the command and every process that it started has ended, daemons too. If the lock is\n"
-        "lost (an operator broke it, the database was out of reach for longer than --ttl), all of them get SIGTERM, and\n"
-        "SIGKILL after --grace. If rowlock itself is killed they are killed with it, and only then is the lock released.\n\n"
+        "lost (an operator broke it, the database was out of reach for longer than --ttl), all of them get SIGTERM, "
+        "and\n"
+        "SIGKILL after --grace. If rowlock itself is killed they are killed with it, and only then is the lock "
+        "released.\n\n"
         "Signals sent to rowlock are passed on to the command's process group, and ^C, ^Z, fg and bg work as without\n"
         "rowlock. A command stopped by ^Z keeps its lock: it is renewed until the command goes on or ends. A rowlock\n"
-        "that is itself stopped (kill -STOP) while its command runs on gives the lock up, and ends the command, after one\n"
-        "--ttl. Stopped while it waits for the lock, it leaves the queue, and stands at its end when it is continued.\n\n" +
+        "that is itself stopped (kill -STOP) while its command runs on gives the lock up, and ends the command, after "
+        "one\n"
+        "--ttl. Stopped while it waits for the lock, it leaves the queue, and stands at its end when it is "
+        "continued.\n\n" +
         run_exit_status_help() +
         "\nExamples:\n"
         "  rowlock run nightly -- ./job.sh\n"

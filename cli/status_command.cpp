@@ -8,8 +8,8 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <rowlock/error.hpp>
@@ -59,7 +59,8 @@ std::string as_json(const std::vector<lock_status>& locks) {
 
 std::string as_table(const std::vector<lock_status>& locks) {
     if (locks.empty()) return "no lock is held or waited for\n";
-    std::vector<std::vector<std::string>> rows{{"NAME", "STATE", "MODE", "OWNER", "TOKEN", "SINCE", "EXPIRES IN", "WAITERS"}};
+    std::vector<std::vector<std::string>> rows{
+        {"NAME", "STATE", "MODE", "OWNER", "TOKEN", "SINCE", "EXPIRES IN", "WAITERS"}};
     for (const auto& lock : locks) {
         auto waiters = std::to_string(lock.waiters.size());
         for (const auto& h : lock.holders) {
@@ -129,7 +130,8 @@ command status_command(CLI::App& app) {
         "Control and invisible characters in names are shown escaped, and a backslash doubled.\n\n"
         "The JSON document; fields may be added, none is renamed or removed:\n"
         "  {\"locks\": [{\"name\": text,\n"
-        "              \"holders\": [{\"mode\": \"exclusive\" | \"shared\" | \"upgrade\" | \"permit\", \"owner\": text,\n"
+        "              \"holders\": [{\"mode\": \"exclusive\" | \"shared\" | \"upgrade\" | \"permit\", \"owner\": "
+        "text,\n"
         "                           \"token\": 64-bit integer or null, \"since\": UTC time of ISO 8601,\n"
         "                           \"expires_in_ms\": integer or null}],\n"
         "              \"waiters\": [{\"mode\", \"owner\", \"since\"}]}]}\n\n"

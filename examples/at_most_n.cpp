@@ -3,13 +3,13 @@
 #include <rowlock/rowlock.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <iostream>
 #include <latch>
 #include <mutex>
 #include <string>
 #include <thread>
-#include <vector>
 
 int main(int, char** argv) {
     const auto url = std::string{"sqlite:"} + argv[1] + "/locks.db";
@@ -33,8 +33,8 @@ int main(int, char** argv) {
         --inside;
         ++finished;
     };
-    std::vector<std::jthread> jobs;
-    for (int i = 0; i < 9; ++i) jobs.emplace_back(job, i);
+    std::array<std::thread, 9> jobs;
+    for (int i = 0; auto& j : jobs) j = std::thread{job, i++};
     for (auto& j : jobs) j.join();
     std::cout << finished << " jobs, at most " << most << " at once\n";
 }

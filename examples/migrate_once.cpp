@@ -3,13 +3,13 @@
 
 #include <rowlock/rowlock.hpp>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
 #include <thread>
-#include <vector>
 
 int main(int, char** argv) {
     const auto url = std::string{"sqlite:"} + argv[1] + "/locks.db";
@@ -29,8 +29,8 @@ int main(int, char** argv) {
         ++started;
     };
     {
-        std::vector<std::jthread> fleet;
-        for (int i = 0; i < 8; ++i) fleet.emplace_back(instance);
+        std::array<std::jthread, 8> fleet;
+        for (auto& each : fleet) each = std::jthread{instance};
     }
     std::cout << started << " instances, prepared " << prepared << " time\n";
 }

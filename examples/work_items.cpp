@@ -7,7 +7,6 @@
 #include <iostream>
 #include <string>
 #include <thread>
-#include <vector>
 
 int main(int, char** argv) {
     const auto url = std::string{"sqlite:"} + argv[1] + "/locks.db";
@@ -33,8 +32,8 @@ int main(int, char** argv) {
         }
     };
     {
-        std::vector<std::jthread> workers;
-        for (int i = 0; i < 4; ++i) workers.emplace_back(worker);
+        std::array<std::jthread, 4> workers;
+        for (auto& each : workers) each = std::jthread{worker};
     }
     int once = 0;
     for (const auto& n : times) once += n == 1;

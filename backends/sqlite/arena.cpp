@@ -65,7 +65,8 @@ public:
         }
         if (status_.st_size == 0) {  // new: usable by whom the database is usable by
             if (fchmod(fd_, like.st_mode & 0666) != 0) fail("cannot set the permissions of", file, errno);
-            if (geteuid() == 0 && fchown(fd_, like.st_uid, like.st_gid) != 0) fail("cannot set the owner of", file, errno);
+            if (geteuid() == 0 && fchown(fd_, like.st_uid, like.st_gid) != 0)
+                fail("cannot set the owner of", file, errno);
         }
     }
     ~locked_file() { close(); }
@@ -134,8 +135,9 @@ void prepare(arena_file& f, const std::filesystem::path& path) {
     const auto magic = f.magic.load();
     if (magic == arena_file::current_magic && f.boot == boot) return;
     if (magic != 0 && magic != arena_file::current_magic && f.boot == boot)
-        throw connection_error{path.string() + " was made by another version of rowlock; stop the programs that use "
-                                               "it, delete it, and start again",
+        throw connection_error{path.string() +
+                                   " was made by another version of rowlock; stop the programs that use "
+                                   "it, delete it, and start again",
                                {.backend = "sqlite"}};
     f.magic = 0;
     std::memset(static_cast<void*>(&f.id), 0, sizeof f - offsetof(arena_file, id));

@@ -14,7 +14,7 @@
 
 namespace rowlock::sqlite {
 
-/// A process, as the rows of leases and tickets name it.
+/// A process, as the rows of rowlock_lease name it.
 struct process_mark {
     std::int64_t arena = 0;  ///< the id of the arena file in which the slot is
     std::int64_t slot = 0;

@@ -25,7 +25,7 @@ void connection::open() {
     try {
         if (own_) {
             db_ = nullptr;
-            auto& db = owned_.emplace(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_FULLMUTEX);
+            auto& db = owned_.emplace(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX);  // the gate is one
             // Commits survive the death of processes with NORMAL; what a power cut may take away is made good by the
             // boot number in every token.
             db.exec("PRAGMA synchronous = NORMAL");
@@ -70,6 +70,10 @@ connection::session::session(connection& c, deadline d) : c_{c}, deadline_{d} {
         throw connection_error{"the connection to " + c_.file_ + " was in use by other threads until the time was over",
                                {.backend = "sqlite"}};
     try {
+        if (c_.in_callers_transaction())
+            throw std::logic_error{
+                "a transaction is open on this SQLite connection: a lock cannot be taken inside it, "
+                "because it would vanish with a rollback; commit or roll back first"};
         if (!c_.store_) when_free([&] { c_.open(); });
     } catch (...) {
         c_.gate_.leave();
@@ -90,9 +94,6 @@ connection::session::~session() {
 }
 
 void connection::session::begin(kind k) const {
-    if (c_.in_callers_transaction())
-        throw std::logic_error{"a transaction is open on this SQLite connection: a lock cannot be taken inside it, "
-                               "because it would vanish with a rollback; commit or roll back first"};
     (k == kind::write ? store().begin_write : store().begin_read).run().finish();
 }
 

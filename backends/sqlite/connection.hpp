@@ -48,6 +48,13 @@ public:
         }
     }
 
+    /// `body(lease_store&)`, which runs one reading statement, without a transaction around it.
+    template <class Body>
+    auto peek(deadline d, Body body) {
+        const session s{*this, d};
+        return s.when_free([&] { return body(s.store()); });
+    }
+
     /// `body(lease_store&)` in a write transaction.
     template <class Body>
     auto write(deadline d, Body body) {

@@ -32,7 +32,8 @@ void check_directory(const fs::path& file, const options& opt) {
     std::error_code why;
     const auto directory = file.parent_path();
     if (!fs::is_directory(directory, why))
-        throw refused("the directory " + directory.string() + " does not exist or cannot be entered; create it, or "
+        throw refused("the directory " + directory.string() +
+                      " does not exist or cannot be entered; create it, or "
                       "correct the path of the database");
     if (const auto network = network_file_system(directory); !network.empty() && !opt.allow_network_file_system)
         throw refused(file.string() + " is on a network file system (" + std::string{network} +
@@ -46,8 +47,8 @@ void check_file(const fs::path& file, const options& opt) {
     std::error_code why;
     const auto status = fs::status(file, why);
     if (!fs::exists(status))
-        throw refused("there is no database " + file.string() + "; create it with: rowlock migrate --db sqlite:" +
-                      file.string());
+        throw refused("there is no database " + file.string() +
+                      "; create it with: rowlock migrate --db sqlite:" + file.string());
     if (!fs::is_regular_file(status)) throw refused(file.string() + " is not a file");
 }
 

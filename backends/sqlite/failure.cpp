@@ -12,17 +12,24 @@ namespace {
 
 std::string advice(int code, const std::string& message, const std::string& file) {
     switch (code & 0xFF) {
-        case SQLITE_NOTADB: return file + " is not a SQLite database; check the path";
+        case SQLITE_NOTADB:
+            return file + " is not a SQLite database; check the path";
         case SQLITE_READONLY:
-            return "the database " + file + " is read-only; locking writes, so this user needs write permission on the "
+            return "the database " + file +
+                   " is read-only; locking writes, so this user needs write permission on the "
                    "file and on its directory";
-        case SQLITE_FULL: return "the disk that holds " + file + " is full; free some space and try again";
+        case SQLITE_FULL:
+            return "the disk that holds " + file + " is full; free some space and try again";
         case SQLITE_CANTOPEN:
-            return "cannot open " + file + "; this user needs permission on the file and on its directory, where "
+            return "cannot open " + file +
+                   "; this user needs permission on the file and on its directory, where "
                    "SQLite keeps its -wal and -shm files";
-        case SQLITE_CORRUPT: return "the database " + file + " is damaged; restore it from a backup";
-        case SQLITE_IOERR: return "the disk that holds " + file + " fails: " + message;
-        default: return "SQLite on " + file + ": " + message;
+        case SQLITE_CORRUPT:
+            return "the database " + file + " is damaged; restore it from a backup";
+        case SQLITE_IOERR:
+            return "the disk that holds " + file + " fails: " + message;
+        default:
+            return "SQLite on " + file + ": " + message;
     }
 }
 
@@ -32,9 +39,9 @@ void fail(int code, const std::string& message, const std::string& file) {
     if ((code & 0xFF) == SQLITE_BUSY || (code & 0xFF) == SQLITE_LOCKED) throw busy{};
     const error_context context{.backend = "sqlite", .native_code = code};
     if ((code & 0xFF) == SQLITE_ERROR && message.starts_with("no such table"))
-        throw schema_error{"the database " + file + " is not migrated (" + message +
-                               "); run: rowlock migrate --db sqlite:" + file,
-                           context};
+        throw schema_error{
+            "the database " + file + " is not migrated (" + message + "); run: rowlock migrate --db sqlite:" + file,
+            context};
     throw connection_error{advice(code, message, file), context};
 }
 

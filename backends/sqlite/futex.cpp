@@ -39,7 +39,8 @@ timespec to_timespec(std::chrono::nanoseconds t) {
 
 void wait_for_first(std::span<const futex_wait> waits, deadline until) {
     const bool alone = waits.size() == 1;
-    const auto pause = to_timespec(alone ? until.remaining() : std::min<deadline::clock::duration>(until.remaining(), 20ms));
+    const auto pause =
+        to_timespec(alone ? until.remaining() : std::min<deadline::clock::duration>(until.remaining(), 20ms));
     syscall(SYS_futex, waits.front().word, FUTEX_WAIT, waits.front().expected,
             alone && until.is_never() ? nullptr : &pause, nullptr, 0);
 }

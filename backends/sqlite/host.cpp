@@ -39,9 +39,10 @@ std::string boot_id() {
     std::ifstream file{"/proc/sys/kernel/random/boot_id"};
     std::string id;
     if (!(file >> id) || id.empty())
-        throw connection_error{"cannot read /proc/sys/kernel/random/boot_id, without which a reboot cannot be told; "
-                               "mount /proc",
-                               {.backend = "sqlite"}};
+        throw connection_error{
+            "cannot read /proc/sys/kernel/random/boot_id, without which a reboot cannot be told; "
+            "mount /proc",
+            {.backend = "sqlite"}};
     return id;
 }
 

@@ -20,35 +20,30 @@ constexpr auto boot_sql = "SELECT boot_number FROM rowlock_host WHERE boot_id = 
 
 constexpr auto enter_boot_sql =
     "UPDATE rowlock_host SET boot_id = ?1, boot_number = boot_number + (boot_id <> ?1) RETURNING boot_number";
-constexpr auto end_leases_sql = "DELETE FROM rowlock_lease";
-constexpr auto end_tickets_sql = "DELETE FROM rowlock_ticket";
+constexpr auto end_all_sql = "DELETE FROM rowlock_lease";
 
-// ?1 name
-constexpr auto leases_sql =
-    "SELECT token, mode, provider, number, arena, slot, incarnation, expires_at_us, since_ms, owner"
-    " FROM rowlock_lease WHERE name = ?1";
+// turn: 0 holds, 1 waits to upgrade what it holds, 2 waits. ?1 name
+constexpr auto claims_sql =
+    "SELECT turn, position, mode, permits, provider, number, owner, arena, slot, incarnation, since_ms, ttl_us,"
+    " expires_at_us FROM rowlock_lease WHERE name = ?1 ORDER BY turn, position";
+constexpr auto holders_sql =
+    "SELECT turn, position, mode, permits, provider, number, owner, arena, slot, incarnation, since_ms, ttl_us,"
+    " expires_at_us FROM rowlock_lease WHERE name = ?1 AND turn = 0";
 
-constexpr auto add_lease_sql =
-    "INSERT INTO rowlock_lease (name, token, mode, provider, number, arena, slot, incarnation, expires_at_us, since_ms,"
-    " owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-
-// ?1 name, ?2 token
-constexpr auto remove_lease_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND token = ?2";
-
-// ?1 name, ?2 provider, ?3 number
-constexpr auto release_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND provider = ?2 AND number = ?3";
-
-// turn: 0 an upgrade, 1 everybody else
-constexpr auto tickets_sql =
-    "SELECT position, mode, permits, turn, provider, number, ttl_us, arena, slot, incarnation, since_ms, owner"
-    " FROM rowlock_ticket WHERE name = ?1 ORDER BY turn, position";
-constexpr auto add_ticket_sql =
-    "INSERT INTO rowlock_ticket (name, mode, permits, turn, provider, number, ttl_us, arena, slot, incarnation,"
-    " since_ms, owner, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-    " (SELECT coalesce(max(position), 0) + 1 FROM rowlock_ticket WHERE name = ?1))";
+constexpr auto add_sql =
+    "INSERT INTO rowlock_lease (name, turn, mode, permits, provider, number, owner, arena, slot, incarnation, since_ms,"
+    " ttl_us, expires_at_us, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+constexpr auto add_to_queue_sql =
+    "INSERT INTO rowlock_lease (name, turn, mode, permits, provider, number, owner, arena, slot, incarnation, since_ms,"
+    " ttl_us, expires_at_us, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+    " (SELECT coalesce(max(position), 0) + 1 FROM rowlock_lease WHERE name = ?1 AND turn = ?2))";
 
 // ?1 name, ?2 turn, ?3 position
-constexpr auto remove_ticket_sql = "DELETE FROM rowlock_ticket WHERE name = ?1 AND turn = ?2 AND position = ?3";
+constexpr auto remove_sql = "DELETE FROM rowlock_lease WHERE name = ?1 AND turn = ?2 AND position = ?3";
+
+// ?1 name, ?2 provider, ?3 number
+constexpr auto remove_lease_sql =
+    "DELETE FROM rowlock_lease WHERE name = ?1 AND turn = 0 AND provider = ?2 AND number = ?3";
 
 // ?1 name, ?2 token, ?3 wall clock
 constexpr auto last_token_sql = "SELECT token FROM rowlock_lock WHERE name = ?1";
@@ -56,18 +51,18 @@ constexpr auto set_token_sql = "UPDATE rowlock_lock SET token = ?2, granted_at_m
 constexpr auto add_name_sql = "INSERT INTO rowlock_lock (name, token, granted_at_ms) VALUES (?1, ?2, ?3)";
 constexpr auto token_floor_sql = "SELECT token_floor FROM rowlock_host";
 
-// ?1 provider, ?2 now, ?3 the new end, ?4 JSON array of numbers: only leases that somebody knows of are renewed. No index
-// on the provider: the table has live leases only, and an index would cost each of them.
+// ?1 provider, ?2 now, ?3 the new end, ?4 JSON array of numbers: only leases that somebody knows of are renewed. No
+// index on the provider: the table has live leases only, and an index would cost each of them.
 constexpr auto renew_sql =
-    "UPDATE rowlock_lease SET expires_at_us = ?3 WHERE provider = ?1 AND expires_at_us > ?2"
+    "UPDATE rowlock_lease SET expires_at_us = ?3 WHERE provider = ?1 AND turn = 0 AND expires_at_us > ?2"
     " AND number IN (SELECT value FROM json_each(?4)) RETURNING number";
 
 // ?1 name, ?2 provider, ?3 number, ?4 now
 constexpr auto is_held_sql =
-    "SELECT 1 FROM rowlock_lease WHERE name = ?1 AND provider = ?2 AND number = ?3 AND expires_at_us > ?4";
+    "SELECT 1 FROM rowlock_lease WHERE name = ?1 AND turn = 0 AND provider = ?2 AND number = ?3 AND expires_at_us > ?4";
 constexpr auto pin_sql =
     "UPDATE rowlock_lease SET expires_at_us = expires_at_us"
-    " WHERE name = ?1 AND provider = ?2 AND number = ?3 RETURNING expires_at_us";
+    " WHERE name = ?1 AND turn = 0 AND provider = ?2 AND number = ?3 RETURNING expires_at_us";
 
 constexpr auto record_break_sql =
     "INSERT INTO rowlock_break (name, token, owner, provider, number, reason, broken_by)"
@@ -75,17 +70,20 @@ constexpr auto record_break_sql =
 constexpr auto break_of_sql =
     "SELECT 'broken by ' || broken_by || ': ' || reason FROM rowlock_break WHERE provider = ?1 AND number = ?2";
 
-constexpr auto names_sql = "SELECT name FROM rowlock_lease UNION SELECT name FROM rowlock_ticket ORDER BY name";
+constexpr auto names_sql = "SELECT DISTINCT name FROM rowlock_lease ORDER BY name";
 
 // ?1 wall clock
 constexpr auto raise_floor_sql =
     "UPDATE rowlock_host SET token_floor = max(token_floor, (SELECT coalesce(max(token), 0) FROM rowlock_lock"
-    " WHERE granted_at_ms <= ?1 AND name NOT IN (SELECT name FROM rowlock_lease UNION SELECT name FROM rowlock_ticket)))";
+    " WHERE granted_at_ms <= ?1 AND name NOT IN (SELECT name FROM rowlock_lease)))";
 constexpr auto purge_sql =
     "DELETE FROM rowlock_lock WHERE granted_at_ms <= ?1"
-    " AND name NOT IN (SELECT name FROM rowlock_lease UNION SELECT name FROM rowlock_ticket) RETURNING 1";
+    " AND name NOT IN (SELECT name FROM rowlock_lease) RETURNING 1";
 
-std::int64_t turn_of(const lock_request& r) { return r.upgrade ? 0 : 1; }
+std::int64_t turn_of(const claim& c) {
+    if (!c.waits) return 0;
+    return c.request.upgrade ? 1 : 2;
+}
 
 std::int64_t to_us(boot_clock::time_point t) { return duration_cast<microseconds>(t.time_since_epoch()).count(); }
 boot_clock::time_point from_us(std::int64_t us) { return boot_clock::time_point{microseconds{us}}; }
@@ -108,15 +106,13 @@ lease_store::lease_store(SQLite::Database& db)
       roll_back{db, "ROLLBACK"},
       boot_{db, boot_sql},
       enter_boot_{db, enter_boot_sql},
-      end_leases_{db, end_leases_sql},
-      end_tickets_{db, end_tickets_sql},
-      leases_{db, leases_sql},
-      add_lease_{db, add_lease_sql},
+      end_all_{db, end_all_sql},
+      claims_{db, claims_sql},
+      holders_{db, holders_sql},
+      add_{db, add_sql},
+      add_to_queue_{db, add_to_queue_sql},
+      remove_{db, remove_sql},
       remove_lease_{db, remove_lease_sql},
-      release_{db, release_sql},
-      tickets_{db, tickets_sql},
-      add_ticket_{db, add_ticket_sql},
-      remove_ticket_{db, remove_ticket_sql},
       last_token_{db, last_token_sql},
       set_token_{db, set_token_sql},
       add_name_{db, add_name_sql},
@@ -133,8 +129,7 @@ bool lease_store::knows_boot(const std::string& id) { return boot_.run(id).next(
 
 std::int64_t lease_store::enter_boot(const std::string& id) {
     if (auto known = boot_.run(id); known.next()) return known.integer(0);
-    end_leases_.run().finish();
-    end_tickets_.run().finish();
+    end_all_.run().finish();
     auto entered = enter_boot_.run(id);
     entered.next();
     const auto number = entered.integer(0);
@@ -142,66 +137,59 @@ std::int64_t lease_store::enter_boot(const std::string& id) {
     return number;
 }
 
-std::vector<lease_row> lease_store::leases(const std::string& name) {
-    std::vector<lease_row> rows;
-    for (auto row = leases_.run(name); row.next();)
-        rows.push_back({
-            .token = to_token(row.integer(0)),
-            .mode = static_cast<lock_mode>(row.integer(1)),
-            .id = {static_cast<std::uint64_t>(row.integer(2)), static_cast<std::uint64_t>(row.integer(3))},
-            .owner = row.text(9),
-            .process = {row.integer(4), row.integer(5), row.integer(6)},
-            .expires_at = from_us(row.integer(7)),
-            .since = from_ms(row.integer(8)),
+namespace {
+
+std::vector<claim> read_claims(statement::cursor row) {
+    std::vector<claim> all;
+    while (row.next()) {
+        const auto turn = row.integer(0);
+        all.push_back({
+            .request =
+                {
+                    .mode = static_cast<lock_mode>(row.integer(2)),
+                    .permits = static_cast<std::uint32_t>(row.integer(3)),
+                    .id = {static_cast<std::uint64_t>(row.integer(4)), static_cast<std::uint64_t>(row.integer(5))},
+                    .owner = row.text(6),
+                    .ttl = duration_cast<milliseconds>(microseconds{row.integer(11)}),
+                    .queued = turn != 0,
+                    .upgrade = turn == 1,
+                },
+            .process = {row.integer(7), row.integer(8), row.integer(9)},
+            .position = row.integer(1),
+            .waits = turn != 0,
+            .expires_at = from_us(row.integer(12)),
+            .since = from_ms(row.integer(10)),
         });
-    return rows;
+    }
+    return all;
 }
 
-void lease_store::add_lease(const std::string& name, const lease_row& l) {
-    add_lease_
-        .run(name, l.token.value(), l.mode, l.id.provider, l.id.number, l.process.arena, l.process.slot,
-             l.process.incarnation, to_us(l.expires_at), to_ms(l.since), l.owner)
+// Everything but the position.
+template <class... Position>
+void insert(statement& into, const std::string& name, const claim& c, const Position&... position) {
+    const auto& r = c.request;
+    into.run(name, turn_of(c), r.mode, r.permits, r.id.provider, r.id.number, r.owner, c.process.arena, c.process.slot,
+             c.process.incarnation, to_ms(c.since), microseconds{r.ttl}.count(), c.waits ? 0 : to_us(c.expires_at),
+             position...)
         .finish();
 }
 
-void lease_store::remove_lease(const std::string& name, fencing_token token) {
-    remove_lease_.run(name, token.value()).finish();
+}  // namespace
+
+std::vector<claim> lease_store::claims(const std::string& name) { return read_claims(claims_.run(name)); }
+
+std::vector<claim> lease_store::holders(const std::string& name) { return read_claims(holders_.run(name)); }
+
+void lease_store::add(const std::string& name, const claim& c) { insert(add_, name, c, c.position); }
+
+void lease_store::add_to_queue(const std::string& name, const claim& c) { insert(add_to_queue_, name, c); }
+
+void lease_store::remove(const std::string& name, const claim& c) {
+    remove_.run(name, turn_of(c), c.position).finish();
 }
 
 void lease_store::remove_lease(const std::string& name, const request_id& id) {
-    release_.run(name, id.provider, id.number).finish();
-}
-
-std::vector<ticket_row> lease_store::tickets(const std::string& name) {
-    std::vector<ticket_row> rows;
-    for (auto row = tickets_.run(name); row.next();)
-        rows.push_back({
-            .position = row.integer(0),
-            .request =
-                {
-                    .mode = static_cast<lock_mode>(row.integer(1)),
-                    .permits = static_cast<std::uint32_t>(row.integer(2)),
-                    .id = {static_cast<std::uint64_t>(row.integer(4)), static_cast<std::uint64_t>(row.integer(5))},
-                    .owner = row.text(11),
-                    .ttl = duration_cast<milliseconds>(microseconds{row.integer(6)}),
-                    .queued = true,
-                    .upgrade = row.integer(3) == 0,
-                },
-            .process = {row.integer(7), row.integer(8), row.integer(9)},
-            .since = from_ms(row.integer(10)),
-        });
-    return rows;
-}
-
-void lease_store::add_ticket(const lock_request& r, const process_mark& process) {
-    add_ticket_
-        .run(r.name, r.mode, r.permits, turn_of(r), r.id.provider, r.id.number, microseconds{r.ttl}.count(),
-             process.arena, process.slot, process.incarnation, to_ms(system_clock::now()), r.owner)
-        .finish();
-}
-
-void lease_store::remove_ticket(const std::string& name, const ticket_row& t) {
-    remove_ticket_.run(name, turn_of(t.request), t.position).finish();
+    remove_lease_.run(name, id.provider, id.number).finish();
 }
 
 fencing_token lease_store::next_token(const std::string& name, std::int64_t floor) {
@@ -243,9 +231,10 @@ bool lease_store::pin(SQLite::Database& db, const lock_request& r) {
     return boot_clock::now() < end;  // looked at after the wait for the write lock
 }
 
-void lease_store::record_break(const std::string& name, const lease_row& l, const std::string& reason,
+void lease_store::record_break(const std::string& name, const claim& c, const std::string& reason,
                                const std::string& by) {
-    record_break_.run(name, l.token.value(), l.owner, l.id.provider, l.id.number, reason, by).finish();
+    const auto& r = c.request;
+    record_break_.run(name, c.position, r.owner, r.id.provider, r.id.number, reason, by).finish();
 }
 
 std::string lease_store::break_of(const request_id& id) {

@@ -15,23 +15,16 @@
 
 namespace rowlock::sqlite {
 
-/// A row of rowlock_lease.
-struct lease_row {
-    fencing_token token;
-    lock_mode mode;
-    request_id id;
-    std::string owner;
-    process_mark process;
-    boot_clock::time_point expires_at;
-    std::chrono::system_clock::time_point since;
-};
-
-/// A row of rowlock_ticket; `request.name` is left empty.
-struct ticket_row {
-    std::int64_t position;
+/// A row of rowlock_lease: somebody who holds a name, or waits for it. `request.name` is left empty.
+struct claim {
     lock_request request;
     process_mark process;
-    std::chrono::system_clock::time_point since;
+    std::int64_t position = 0;  ///< of a holder its token, of a waiter its place in the queue
+    bool waits = false;
+    boot_clock::time_point expires_at{};  ///< of a holder
+    std::chrono::system_clock::time_point since{};
+
+    [[nodiscard]] fencing_token token() const noexcept { return fencing_token{static_cast<std::uint64_t>(position)}; }
 };
 
 /// The statements on rowlock's tables, prepared on one connection, and how their columns map to C++. It decides
@@ -42,20 +35,21 @@ public:
 
     statement begin_read, begin_write, commit, roll_back;
 
-    /// Enters the host's boot `id`: if it is not the last one seen, all leases and tickets end, and the number grows.
+    /// Enters the host's boot `id`: if it is not the last one seen, all leases and waits end, and the number grows.
     /// Returns the number of the boot.
     std::int64_t enter_boot(const std::string& id);
     [[nodiscard]] bool knows_boot(const std::string& id);
 
-    [[nodiscard]] std::vector<lease_row> leases(const std::string& name);
-    void add_lease(const std::string& name, const lease_row& l);
-    void remove_lease(const std::string& name, fencing_token token);
+    /// Who holds the name, and then who waits for it, in the order in which they are to be served.
+    [[nodiscard]] std::vector<claim> claims(const std::string& name);
+    /// Only those who hold it.
+    [[nodiscard]] std::vector<claim> holders(const std::string& name);
+    void add(const std::string& name, const claim& c);
+    /// The place of a waiter is the next one in the queue, whatever `c.position` says.
+    void add_to_queue(const std::string& name, const claim& c);
+    void remove(const std::string& name, const claim& c);
+    /// Removes the lease of that acquisition, if there is one.
     void remove_lease(const std::string& name, const request_id& id);
-
-    /// In the order in which they are to be served.
-    [[nodiscard]] std::vector<ticket_row> tickets(const std::string& name);
-    void add_ticket(const lock_request& r, const process_mark& process);
-    void remove_ticket(const std::string& name, const ticket_row& t);
 
     /// The next token of the name: above its last one, `floor`, and the floor of purged names.
     fencing_token next_token(const std::string& name, std::int64_t floor);
@@ -68,20 +62,19 @@ public:
     /// the transaction ends. False: there is no such lease, or it has ended by the time it is pinned.
     static bool pin(SQLite::Database& db, const lock_request& r);
 
-    void record_break(const std::string& name, const lease_row& l, const std::string& reason, const std::string& by);
+    void record_break(const std::string& name, const claim& c, const std::string& reason, const std::string& by);
     /// "broken by BY: REASON", or empty if nobody broke it.
     [[nodiscard]] std::string break_of(const request_id& id);
 
-    /// Every name with a lease or a ticket, sorted.
+    /// Every name that somebody holds or waits for, sorted.
     [[nodiscard]] std::vector<std::string> names_in_use();
 
-    /// Forgets names without leases and tickets that were last granted before `before`; how many.
+    /// Forgets names that nobody holds or waits for and that were last granted before `before`; how many.
     std::size_t purge(std::chrono::system_clock::time_point before);
 
 private:
-    statement boot_, enter_boot_, end_leases_, end_tickets_;
-    statement leases_, add_lease_, remove_lease_, release_;
-    statement tickets_, add_ticket_, remove_ticket_;
+    statement boot_, enter_boot_, end_all_;
+    statement claims_, holders_, add_, add_to_queue_, remove_, remove_lease_;
     statement last_token_, set_token_, add_name_, token_floor_;
     statement renew_, is_held_;
     statement record_break_, break_of_;

@@ -19,10 +19,12 @@ namespace rowlock::sqlite {
 class name_state {
 public:
     /// @param token_floor what every token of this boot is above
-    name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name);
-    /// The same for one who has read the tickets already.
+    /// @param claims of that name, as the store has them; of the holders only, for `refuses`
     name_state(lease_store& store, const arena& here, std::int64_t token_floor, const std::string& name,
-               std::vector<ticket_row> queue);
+               std::vector<claim> claims);
+
+    /// Whether a try for `r` would come back busy and change nothing, as far as the holders tell.
+    [[nodiscard]] bool refuses(const lock_request& r) const;
 
     /// Tries for `r`; see `backend::do_try_acquire`.
     /// @throws lock_lost `r` is an upgrade of a lease that is gone
@@ -35,7 +37,7 @@ public:
     void settle();
 
     /// Ends every lease, leaving a trace; those who held, for telling them.
-    std::vector<lease_row> break_all(const std::string& reason, const std::string& by);
+    std::vector<claim> break_all(const std::string& reason, const std::string& by);
 
     /// The acquisitions that were granted from the queue: they must be rung once the transaction is committed.
     [[nodiscard]] const std::vector<request_id>& served() const noexcept { return served_; }
@@ -43,22 +45,23 @@ public:
     /// What a waiter needs to know before it sleeps.
     struct outlook {
         std::optional<grant> got{};
-        bool try_again = false;                   ///< somebody is dead, or our place is gone: `attempt` will do something
-        std::vector<process_mark> watch{};        ///< whose death matters to us
+        bool try_again = false;             ///< somebody is dead, or our place is gone: `attempt` will do something
+        std::vector<process_mark> watch{};  ///< whose death matters to us
         boot_clock::time_point look_again_at{};  ///< when something may have changed that nobody rings for
     };
     [[nodiscard]] outlook look(const lock_request& r) const;
 
-    [[nodiscard]] const std::vector<lease_row>& holders() const noexcept { return leases_; }
-    [[nodiscard]] const std::vector<ticket_row>& queue() const noexcept { return queue_; }
+    [[nodiscard]] const std::vector<claim>& holders() const noexcept { return holders_; }
+    [[nodiscard]] const std::vector<claim>& queue() const noexcept { return queue_; }
     [[nodiscard]] boot_clock::time_point now() const noexcept { return now_; }
 
 private:
-    void find_dead_tickets();
     [[nodiscard]] std::optional<grant> lease_of(const lock_request& r) const;
     [[nodiscard]] bool is_held_by(const request_id& id) const;
     [[nodiscard]] bool admits(const lock_request& r) const;
-    [[nodiscard]] std::vector<ticket_row>::iterator ticket_of(const lock_request& r);
+    [[nodiscard]] std::vector<claim>::const_iterator place_of(const lock_request& r) const;
+    [[nodiscard]] bool is_dead(const claim& c) const;
+    void bury_the_dead();
     grant give(const lock_request& r, const process_mark& process);
 
     lease_store& store_;
@@ -66,10 +69,9 @@ private:
     const std::int64_t token_floor_;
     const std::string& name_;
     const boot_clock::time_point now_;
-    std::vector<lease_row> leases_;  ///< alive
-    std::vector<lease_row> dead_leases_;
-    std::vector<ticket_row> queue_;  ///< alive, in order
-    std::vector<ticket_row> dead_tickets_;
+    std::vector<claim> holders_;  ///< alive
+    std::vector<claim> queue_;    ///< alive, in order
+    std::vector<claim> dead_;
     std::vector<request_id> served_;
 };
 

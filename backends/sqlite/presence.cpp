@@ -33,7 +33,8 @@ presence::~presence() {
 // looks at its word as well. glibc registered a list of its own for this thread, which it does not need here.
 void presence::claim(std::int64_t incarnation) {
     owned_.list.next = &owned_.list;
-    owned_.futex_offset = static_cast<long>(offsetof(presence_slot, life)) - static_cast<long>(offsetof(presence_slot, node));
+    owned_.futex_offset =
+        static_cast<long>(offsetof(presence_slot, life)) - static_cast<long>(offsetof(presence_slot, node));
     owned_.list_op_pending = &slot_.node;
     syscall(SYS_set_robust_list, &owned_, sizeof owned_);
 

@@ -49,8 +49,9 @@ provider on(SQLite::Database& db, options opt) {
     if (!name || *name == '\0')
         throw std::invalid_argument{"this SQLite connection has no file; for locks of one process use memory:"};
     if (!sqlite3_db_mutex(db.getHandle()))
-        throw std::invalid_argument{"this SQLite connection was opened with SQLITE_OPEN_NOMUTEX; locks are used from "
-                                    "several threads, so open it with SQLITE_OPEN_FULLMUTEX"};
+        throw std::invalid_argument{
+            "this SQLite connection was opened with SQLITE_OPEN_NOMUTEX; locks are used from "
+            "several threads, so open it with SQLITE_OPEN_FULLMUTEX"};
     const std::filesystem::path file{name};
     check_file(file, opt);
     schema{std::make_unique<sqlite_target>(db)}.check();
@@ -70,9 +71,10 @@ void fence(SQLite::Database& db, const lock_handle& held) {
                                 "; roll back, nothing of this transaction is protected",
                             context};
     } catch (const busy&) {
-        throw connection_error{"another writer is in the way of this transaction, which has to be rolled back; begin "
-                               "it with BEGIN IMMEDIATE, so that it waits instead",
-                               context};
+        throw connection_error{
+            "another writer is in the way of this transaction, which has to be rolled back; begin "
+            "it with BEGIN IMMEDIATE, so that it waits instead",
+            context};
     } catch (const SQLite::Exception& e) {
         fail(e, db.getFilename());
     }

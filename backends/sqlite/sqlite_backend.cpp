@@ -45,7 +45,15 @@ void sqlite_backend::ring(const std::vector<request_id>& served) const {
 }
 
 std::optional<grant> sqlite_backend::do_try_acquire(const lock_request& r, deadline d) {
-    return attempt(*front_, r, d);
+    // A try that follows a busy one is most likely busy as well, and can be told so by one statement.
+    if (!r.queued && !r.upgrade && busy_lately_.load(std::memory_order_relaxed) &&
+        front_->peek(d, [&](lease_store& store) {
+            return name_state{store, *here_, token_floor_, r.name, store.holders(r.name)}.refuses(r);
+        }))
+        return std::nullopt;
+    auto got = attempt(*front_, r, d);
+    busy_lately_.store(!got, std::memory_order_relaxed);
+    return got;
 }
 
 std::optional<grant> sqlite_backend::attempt(connection& c, const lock_request& r, deadline d) const {
@@ -86,11 +94,9 @@ std::optional<grant> sqlite_backend::do_abandon(const lock_request& r, deadline 
 }
 
 void sqlite_backend::do_release(const lock_request& r, deadline d) {
-    ring(way_back().write(d, [&](lease_store& store) -> std::vector<request_id> {
+    ring(way_back().write(d, [&](lease_store& store) {
         store.remove_lease(r.name, r.id);
-        auto queue = store.tickets(r.name);
-        if (queue.empty()) return {};
-        name_state state{store, *here_, token_floor_, r.name, std::move(queue)};
+        auto state = state_of(store, r.name);
         state.settle();
         return state.served();
     }));
@@ -117,9 +123,8 @@ std::vector<renewal> sqlite_backend::do_renew(std::span<const lock_request* cons
 }
 
 renewal sqlite_backend::do_verify(const lock_request& r, deadline d) {
-    return back_->read(d, [&](lease_store& store) {
-        return store.is_held(r, boot_clock::now()) ? renewal{} : lost(store, r.id);
-    });
+    return back_->read(
+        d, [&](lease_store& store) { return store.is_held(r, boot_clock::now()) ? renewal{} : lost(store, r.id); });
 }
 
 std::vector<lock_status> sqlite_backend::do_inspect(std::string_view prefix, deadline d) {
@@ -127,18 +132,18 @@ std::vector<lock_status> sqlite_backend::do_inspect(std::string_view prefix, dea
         std::vector<lock_status> all;
         for (const auto& name : store.names_in_use()) {
             if (!name.starts_with(prefix)) continue;
-            const auto state = state_of(store, name);
+            auto state = state_of(store, name);
             if (state.holders().empty() && state.queue().empty()) continue;
             auto& status = all.emplace_back(lock_status{.name = name});
-            for (const auto& l : state.holders())
+            for (const auto& c : state.holders())
                 status.holders.push_back(
-                    {.mode = l.mode,
-                     .owner = l.owner,
-                     .token = l.token,
-                     .since = l.since,
-                     .expires_in = std::chrono::duration_cast<std::chrono::milliseconds>(l.expires_at - state.now())});
-            for (const auto& t : state.queue())
-                status.waiters.push_back({.mode = t.request.mode, .owner = t.request.owner, .since = t.since});
+                    {.mode = c.request.mode,
+                     .owner = c.request.owner,
+                     .token = c.token(),
+                     .since = c.since,
+                     .expires_in = std::chrono::duration_cast<std::chrono::milliseconds>(c.expires_at - state.now())});
+            for (const auto& c : state.queue())
+                status.waiters.push_back({.mode = c.request.mode, .owner = c.request.owner, .since = c.since});
         }
         return all;
     });
@@ -151,7 +156,7 @@ bool sqlite_backend::do_break(std::string_view name, std::string_view reason, st
             auto holders = state.break_all(reason, by);
             return std::pair{std::move(holders), state.served()};
         });
-    for (const auto& l : broken) here_->alarm(l.process);
+    for (const auto& c : broken) here_->alarm(c.process);
     ring(served);
     return !broken.empty();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -38,7 +39,7 @@ private:
 
     std::optional<grant> attempt(connection& c, const lock_request& r, deadline d) const;
     [[nodiscard]] name_state state_of(lease_store& store, const std::string& name) const {
-        return {store, *here_, token_floor_, name};
+        return {store, *here_, token_floor_, name, store.claims(name)};
     }
     [[nodiscard]] static renewal lost(lease_store& store, const request_id& id);
     void ring(const std::vector<request_id>& served) const;
@@ -49,6 +50,7 @@ private:
     const std::shared_ptr<arena> here_;
     std::int64_t token_floor_ = 0;
     std::uint64_t alarm_ = 0;
+    std::atomic<bool> busy_lately_{false};
 };
 
 }  // namespace rowlock::sqlite

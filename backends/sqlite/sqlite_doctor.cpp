@@ -49,8 +49,9 @@ finding permissions(const fs::path& file) {
                 "give this user read and write permission on " + file.string()};
     if (access(file.parent_path().c_str(), W_OK | X_OK) != 0)
         return {severity::problem, "permissions", "no file can be made in its directory by this user",
-                "give this user write permission on " + file.parent_path().string() + ", for the -wal, -shm and "
-                "-rowlock files"};
+                "give this user write permission on " + file.parent_path().string() +
+                    ", for the -wal, -shm and "
+                    "-rowlock files"};
     return good("permissions", "readable and writable");
 }
 

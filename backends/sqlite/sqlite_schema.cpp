@@ -35,8 +35,9 @@ decltype(auto) when_free(deadline d, const std::string& file, F f) {
             }
         } catch (const busy&) {
             if (d.expired())
-                throw connection_error{"the database " + file + " was locked by other transactions until the time was "
-                                       "over; try again when they have ended",
+                throw connection_error{"the database " + file +
+                                           " was locked by other transactions until the time was "
+                                           "over; try again when they have ended",
                                        {.backend = "sqlite", .native_code = SQLITE_BUSY}};
             std::this_thread::sleep_for(1ms);
         }
@@ -45,7 +46,8 @@ decltype(auto) when_free(deadline d, const std::string& file, F f) {
 
 }  // namespace
 
-sqlite_target::sqlite_target(std::filesystem::path file, options opt) : file_{std::move(file)}, options_{std::move(opt)} {}
+sqlite_target::sqlite_target(std::filesystem::path file, options opt)
+    : file_{std::move(file)}, options_{std::move(opt)} {}
 
 sqlite_target::sqlite_target(SQLite::Database& callers) : file_{callers.getFilename()}, db_{&callers} {}
 
@@ -66,8 +68,8 @@ std::vector<applied_migration> sqlite_target::applied() {
         if (SQLite::Statement has{db, has_history_sql}; !has.executeStep()) return all;
         SQLite::Statement history{db, history_sql};
         while (history.executeStep())
-            all.push_back({history.getColumn(0).getInt(), history.getColumn(1).getString(),
-                           history.getColumn(2).getString()});
+            all.push_back(
+                {history.getColumn(0).getInt(), history.getColumn(1).getString(), history.getColumn(2).getString()});
         return all;
     });
 }

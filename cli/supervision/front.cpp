@@ -104,12 +104,23 @@ private:
         while (const auto m = to_keeper_->receive(state)) {
             using enum message::kind;
             switch (m->what) {
-                case job_started: job_group_ = m->value; break;
-                case job_stopped: on_job_stopped(m->value); break;
-                case job_gone: take_terminal_back(); break;
-                case not_waiting: on_wait_left(); break;
-                case end: end_ = *m; break;
-                case signal: break;
+                case job_started:
+                    job_group_ = m->value;
+                    break;
+                case job_stopped:
+                    on_job_stopped(m->value);
+                    break;
+                case job_gone:
+                    take_terminal_back();
+                    break;
+                case not_waiting:
+                    on_wait_left();
+                    break;
+                case end:
+                    end_ = *m;
+                    break;
+                case signal:
+                    break;
             }
         }
         closed_ = state == channel::state::closed;
@@ -165,9 +176,8 @@ private:
     }
 
     message without_keeper() const {
-        const auto how = WIFSIGNALED(keeper_status_)
-                             ? fmt::format("was killed by signal {}", WTERMSIG(keeper_status_))
-                             : fmt::format("ended with status {}", WEXITSTATUS(keeper_status_));
+        const auto how = WIFSIGNALED(keeper_status_) ? fmt::format("was killed by signal {}", WTERMSIG(keeper_status_))
+                                                     : fmt::format("ended with status {}", WEXITSTATUS(keeper_status_));
         if (job_group_)
             tell(fmt::format("its keeper process {}, and the lock is lost with it; the command is killed too", how));
         else

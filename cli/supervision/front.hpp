@@ -21,9 +21,9 @@ namespace rowlock::cli {
 /// - Descendants of the job that made themselves daemons are children of the keeper again once their parents have
 ///   ended, so they are waited for before the lock is released, and found when everything has to end.
 ///
-/// A job stopped by ^Z keeps its lock: the keeper goes on, nothing that the lock protects does, and `fg` finds everything
-/// as it was. A front that is stopped alone (SIGSTOP) while its job runs on could not pass signals on; the keeper
-/// bears that for one time to live, then it ends the job in good order and gives the lock up.
+/// A job stopped by ^Z keeps its lock: the keeper goes on, nothing that the lock protects does, and `fg` finds
+/// everything as it was. A front that is stopped alone (SIGSTOP) while its job runs on could not pass signals on; the
+/// keeper bears that for one time to live, then it ends the job in good order and gives the lock up.
 ///
 /// Must be called while the process has one thread.
 [[nodiscard]] int run_in_front(const run_request& request);

@@ -78,8 +78,9 @@ void job::on_timer() {
         return;
     }
     next_ = deadline::never();
-    tell(fmt::format("the command has ended, but processes that it started have not ({}); the lock is held until they have",
-                     descendants(getpid()).size()));
+    tell(fmt::format(
+        "the command has ended, but processes that it started have not ({}); the lock is held until they have",
+        descendants(getpid()).size()));
 }
 
 }  // namespace rowlock::cli

@@ -45,19 +45,21 @@ sigset_t only(int number) {
     return set;
 }
 
-bool ends_a_wait(int number) {
-    return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
-}
+bool ends_a_wait(int number) { return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT; }
 
 std::string why_lost(const lock_handle& held) {
     const auto detail = held.lost_detail();
     const auto said = detail.empty() ? "" : " (" + detail + ")";
     switch (held.lost_reason().value_or(loss_reason::server)) {
         case loss_reason::expired:
-            return "its lease ran out before it could be renewed: rowlock was paused, or the database did not answer" + said;
-        case loss_reason::connection: return "the connection that held it is gone" + said;
-        case loss_reason::broken: return detail.empty() ? "it was broken by an operator" : detail;
-        case loss_reason::server: break;
+            return "its lease ran out before it could be renewed: rowlock was paused, or the database did not answer" +
+                   said;
+        case loss_reason::connection:
+            return "the connection that held it is gone" + said;
+        case loss_reason::broken:
+            return detail.empty() ? "it was broken by an operator" : detail;
+        case loss_reason::server:
+            break;
     }
     return "the database does not know of it any more" + said;
 }
@@ -94,10 +96,13 @@ private:
 class keeper {
 public:
     keeper(const run_request& request, const signal_setup& signals, const terminal& tty, channel& to_front, pid_t front)
-        : request_{request}, to_front_{to_front}, front_{front}, launcher_{request, signals, tty, getpgid(front), [&] {
-                                                                               to_front.close();
-                                                                           }},
-          job_{launcher_.pid()}, seeker_{request}, child_ended_{signal_descriptor(only(SIGCHLD))},
+        : request_{request},
+          to_front_{to_front},
+          front_{front},
+          launcher_{request, signals, tty, getpgid(front), [&] { to_front.close(); }},
+          job_{launcher_.pid()},
+          seeker_{request},
+          child_ended_{signal_descriptor(only(SIGCHLD))},
           loss_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
         if (!loss_) throw std::system_error{errno, std::generic_category(), "cannot create an event descriptor"};
     }
@@ -127,8 +132,8 @@ private:
                           pollfd{seeker_.fd(), POLLIN, 0}, pollfd{loss_.get(), POLLIN, 0}};
         if (front_gone_) polled[0].fd = -1;  // its end would be told again and again
         if (lost_) polled[3].fd = -1;
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-            std::min<clock::duration>(next_timer().remaining(), 1h));
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(std::min<clock::duration>(next_timer().remaining(), 1h));
         ::poll(polled.data(), polled.size(), static_cast<int>(left.count()));
     }
 
@@ -149,12 +154,16 @@ private:
 
     void on_front_gone() {
         switch (phase_) {
-            case phase::waiting: seeker_.cancel(); break;
+            case phase::waiting:
+                seeker_.cancel();
+                break;
             case phase::running:
                 // Somebody was in a hurry; and nobody is left who could pass on that the job is to end.
                 job_.kill_all();
                 break;
-            default: phase_ = phase::done; break;
+            default:
+                phase_ = phase::done;
+                break;
         }
     }
 
@@ -178,12 +187,16 @@ private:
                     seek();
                 }
                 break;
-            case phase::running: pass_to_job(number); break;
+            case phase::running:
+                pass_to_job(number);
+                break;
             case phase::holding:
                 if (ends_a_wait(number)) phase_ = phase::done;
-                if (number == SIGTSTP) to_front_.send({.what = message::kind::not_waiting});  // nothing runs: it may stop
+                if (number == SIGTSTP)
+                    to_front_.send({.what = message::kind::not_waiting});  // nothing runs: it may stop
                 break;
-            case phase::done: break;
+            case phase::done:
+                break;
         }
     }
 

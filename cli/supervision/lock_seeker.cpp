@@ -61,7 +61,8 @@ std::optional<lock_handle> lock_seeker::acquire(const std::stop_token& stop) {
     switch (request_.mode) {
         case lock_mode::shared: {
             shared_mutex s{*locks_, request_.name};
-            return bounded([&] { return s.try_acquire_shared(); }, [&] { return s.try_acquire_shared_until(until, stop); });
+            return bounded([&] { return s.try_acquire_shared(); },
+                           [&] { return s.try_acquire_shared_until(until, stop); });
         }
         case lock_mode::permit: {
             semaphore s{*locks_, request_.name, request_.permits};

@@ -34,7 +34,8 @@ public:
 
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
-    /// Never blocks: what does not fit is dropped. Two hundred messages fit, so that happens to a flood of signals only.
+    /// Never blocks: what does not fit is dropped. Two hundred messages fit, so that happens to a flood of signals
+    /// only.
     void send(const message& m) const noexcept;
     /// Blocks until it fits.
     void send_surely(const message& m) const noexcept;

@@ -11,9 +11,10 @@
 namespace rowlock::cli {
 namespace {
 
-// Not among them: those by which the kernel tells a process about its own doing (SIGSEGV, SIGPIPE, SIGXCPU, SIGTTIN...),
-// which say nothing to the job.
-constexpr std::array passed_on{SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGTSTP, SIGWINCH, SIGPWR};
+// Not among them: those by which the kernel tells a process about its own doing (SIGSEGV, SIGPIPE, SIGXCPU,
+// SIGTTIN...), which say nothing to the job.
+constexpr std::array passed_on{SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1,  SIGUSR2, SIGALRM,
+                               SIGTERM, SIGCONT, SIGTSTP, SIGWINCH, SIGPWR};
 
 bool is_ignored(int number) {
     struct sigaction now {};

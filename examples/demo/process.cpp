@@ -18,6 +18,7 @@ pipe_ends make_pipe() {
 
 process::process(const std::vector<std::string>& arguments, const descriptor& input, const descriptor& output) {
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);
     posix_spawn_file_actions_t actions;

@@ -19,9 +19,12 @@ struct holders {
         switch (asked) {
             case lock_mode::exclusive:  // an upgrade's own lock does not stand in its way
                 return exclusive + shared + permit == 0 && upgrade == (upgrading ? 1U : 0U);
-            case lock_mode::shared: return exclusive + permit == 0;
-            case lock_mode::upgrade: return exclusive + permit + upgrade == 0;
-            case lock_mode::permit: return exclusive + shared + upgrade == 0 && permit < permits;
+            case lock_mode::shared:
+                return exclusive + permit == 0;
+            case lock_mode::upgrade:
+                return exclusive + permit + upgrade == 0;
+            case lock_mode::permit:
+                return exclusive + shared + upgrade == 0 && permit < permits;
         }
         return false;
     }
@@ -29,10 +32,14 @@ struct holders {
 private:
     std::uint32_t& count(lock_mode m) noexcept {
         switch (m) {
-            case lock_mode::exclusive: return exclusive;
-            case lock_mode::shared: return shared;
-            case lock_mode::upgrade: return upgrade;
-            case lock_mode::permit: break;
+            case lock_mode::exclusive:
+                return exclusive;
+            case lock_mode::shared:
+                return shared;
+            case lock_mode::upgrade:
+                return upgrade;
+            case lock_mode::permit:
+                break;
         }
         return permit;
     }

@@ -16,10 +16,14 @@ backend::~backend() = default;
 bool backend::supports(primitive p) const {
     const auto t = traits();
     switch (p) {
-        case primitive::mutex: return true;
-        case primitive::shared_mutex: return t.shared_mutex;
-        case primitive::upgrade_mutex: return t.upgrade_mutex;
-        case primitive::semaphore: return t.semaphore;
+        case primitive::mutex:
+            return true;
+        case primitive::shared_mutex:
+            return t.shared_mutex;
+        case primitive::upgrade_mutex:
+            return t.upgrade_mutex;
+        case primitive::semaphore:
+            return t.semaphore;
     }
     return false;
 }
@@ -35,8 +39,7 @@ std::optional<grant> backend::do_await(const lock_request& r, const wait_bound& 
     if (wait.id != r.id) wait.id = r.id, wait.pause = 1ms;
 
     // Jittered, so that waiters who started together do not come together for ever.
-    const deadline::clock::duration pause =
-        wait.pause / 2 + wait.pause * static_cast<int>(wait.random() % 1024) / 1024;
+    const deadline::clock::duration pause = wait.pause / 2 + wait.pause * static_cast<int>(wait.random() % 1024) / 1024;
     wait.pause = std::min<deadline::clock::duration>(wait.pause * 3 / 2, 100ms);
 
     std::mutex m;

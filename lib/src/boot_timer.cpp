@@ -13,7 +13,8 @@
 namespace rowlock::detail {
 
 boot_timer::boot_timer()
-    : timer_{timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)}, event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+    : timer_{timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)},
+      event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
     if (timer_ >= 0 && event_ >= 0) return;
     const std::error_code why{errno, std::generic_category()};
     close(timer_);

@@ -55,15 +55,15 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
                                            const wait_bound& w) {
     (void)database();
     const auto started = std::chrono::steady_clock::now();
-    const auto held = std::make_shared<held_lock>(
-        lock_request{.name = full_name(options_.key_prefix, name),
-                     .mode = mode,
-                     .permits = permits,
-                     .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
-                     .owner = options_.owner,
-                     .ttl = options_.ttl,
-                     .queued = !w.until.expired()},
-        options_.key_prefix.size());
+    const auto held =
+        std::make_shared<held_lock>(lock_request{.name = full_name(options_.key_prefix, name),
+                                                 .mode = mode,
+                                                 .permits = permits,
+                                                 .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
+                                                 .owner = options_.owner,
+                                                 .ttl = options_.ttl,
+                                                 .queued = !w.until.expired()},
+                                    options_.key_prefix.size());
     const auto tell = [&](event_sink::event_function what) {
         auto e = held->event();
         e.duration = std::chrono::steady_clock::now() - started;

@@ -31,7 +31,8 @@ public:
     [[nodiscard]] backend& database() const;
     [[nodiscard]] deadline operation_deadline() const { return deadline::after(options_.operation_timeout); }
 
-    std::optional<lock_handle> acquire(std::string_view name, lock_mode mode, std::uint32_t permits, const wait_bound& w);
+    std::optional<lock_handle> acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
+                                       const wait_bound& w);
     std::optional<std::vector<lock_handle>> acquire_all(std::span<const std::string> names, const wait_bound& w);
     bool upgrade(held_lock& h, const wait_bound& w);
     void release(held_lock& h);

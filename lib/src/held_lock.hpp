@@ -40,7 +40,8 @@ public:
     void granted(const grant& g, lock_mode mode);
     /// A renewal came through; nothing happens unless held.
     void extended(boot_clock::time_point expires_at);
-    /// asked or held becomes lost, `lost()` fires in this thread, and the observer hears of it. Nothing happens otherwise.
+    /// asked or held becomes lost, `lost()` fires in this thread, and the observer hears of it. Nothing happens
+    /// otherwise.
     void lose(loss_reason why, std::string detail, const event_sink& events);
     /// lose(expired), if the time has come.
     void lose_if_expired(boot_clock::time_point now, const event_sink& events);

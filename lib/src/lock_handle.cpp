@@ -40,9 +40,7 @@ void lock_handle::release() {
 
 std::string_view lock_handle::name() const noexcept { return mine() ? held_->short_name() : std::string_view{}; }
 
-std::optional<fencing_token> lock_handle::token() const noexcept {
-    return mine() ? held_->token() : std::nullopt;
-}
+std::optional<fencing_token> lock_handle::token() const noexcept { return mine() ? held_->token() : std::nullopt; }
 
 std::stop_token lock_handle::lost() const noexcept {
     if (!mine()) return {};

@@ -47,8 +47,7 @@ std::string full_name(std::string_view prefix, std::string_view name) {
                                     std::to_string(prefix.size() + name.size())};
     std::string full{prefix};
     full += name;
-    if (full.find('\0') != std::string::npos)
-        throw std::invalid_argument{"a lock's name must not contain a NUL byte"};
+    if (full.find('\0') != std::string::npos) throw std::invalid_argument{"a lock's name must not contain a NUL byte"};
     if (!is_utf8(full)) throw std::invalid_argument{"a lock's name must be valid UTF-8"};
     return full;
 }

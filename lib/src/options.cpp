@@ -28,8 +28,8 @@ void check(const options& opt) {
     if (opt.operation_timeout < 1ms || opt.operation_timeout > std::chrono::hours{24 * 24})
         throw std::invalid_argument{"options::operation_timeout must be 1 ms to 24 days; it is " +
                                     std::to_string(opt.operation_timeout.count()) + " ms"};
-    if (!opt.key_prefix.empty() && (opt.key_prefix.size() > 254 || !is_utf8(opt.key_prefix) ||
-                                    opt.key_prefix.find('\0') != std::string::npos))
+    if (!opt.key_prefix.empty() &&
+        (opt.key_prefix.size() > 254 || !is_utf8(opt.key_prefix) || opt.key_prefix.find('\0') != std::string::npos))
         throw std::invalid_argument{"options::key_prefix must be at most 254 bytes of UTF-8 without NUL"};
     if (opt.owner.size() > 1024 || !is_utf8(opt.owner) || opt.owner.find('\0') != std::string::npos)
         throw std::invalid_argument{"options::owner must be at most 1024 bytes of UTF-8 without NUL"};

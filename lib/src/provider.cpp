@@ -35,7 +35,8 @@ std::vector<lock_status> provider::status(std::string_view prefix) const {
 bool provider::break_lock(std::string_view name, std::string_view reason) {
     const auto full = detail::full_name(settings().key_prefix, name);
     if (reason.empty() || !detail::is_utf8(reason) || reason.find('\0') != std::string_view::npos)
-        throw std::invalid_argument{"breaking a lock needs a reason (UTF-8 text): it is what the holder is told and what stays on record"};
+        throw std::invalid_argument{
+            "breaking a lock needs a reason (UTF-8 text): it is what the holder is told and what stays on record"};
     return engine_->database().break_lock(full, reason, settings().owner, engine_->operation_deadline());
 }
 

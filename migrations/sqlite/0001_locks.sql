@@ -29,12 +29,18 @@ CREATE TABLE rowlock_lock (
   granted_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row for each handle that holds a name. mode: 0 exclusive, 1 shared, 2 upgrade, 3 permit of a semaphore.
+-- One row for each handle that holds a name, and for each acquisition that waits for it: a waiting row is a lease that is
+-- still to come. Both in one table, clustered by name, so that a hand-over changes one page.
+-- turn: 0 holds, 1 waits to upgrade what it holds, 2 waits; in this order, and then by position, they are served.
+-- position: of a holder its token, of a waiter its place in the queue. mode: 0 exclusive, 1 shared, 2 upgrade, 3 permit of a semaphore.
 -- (provider, number) is the id of the acquisition; (arena, slot, incarnation) is the process, in PATH-rowlock.
+-- expires_at_us: of a waiter 0.
 CREATE TABLE rowlock_lease (
   name          TEXT NOT NULL,
-  token         INTEGER NOT NULL,
+  turn          INTEGER NOT NULL,
+  position      INTEGER NOT NULL,
   mode          INTEGER NOT NULL,
+  permits       INTEGER NOT NULL,
   provider      INTEGER NOT NULL,
   number        INTEGER NOT NULL,
   owner         TEXT NOT NULL,
@@ -42,25 +48,8 @@ CREATE TABLE rowlock_lease (
   slot          INTEGER NOT NULL,
   incarnation   INTEGER NOT NULL,
   since_ms      INTEGER NOT NULL,
+  ttl_us        INTEGER NOT NULL,
   expires_at_us INTEGER NOT NULL,
-  PRIMARY KEY (name, token)
-) STRICT, WITHOUT ROWID;
-
--- The queue of those who wait, in the order of its key. turn: 0 an upgrade, which goes before all others, 1 the rest.
-CREATE TABLE rowlock_ticket (
-  name        TEXT NOT NULL,
-  turn        INTEGER NOT NULL,
-  position    INTEGER NOT NULL,
-  mode        INTEGER NOT NULL,
-  permits     INTEGER NOT NULL,
-  provider    INTEGER NOT NULL,
-  number      INTEGER NOT NULL,
-  owner       TEXT NOT NULL,
-  ttl_us      INTEGER NOT NULL,
-  arena       INTEGER NOT NULL,
-  slot        INTEGER NOT NULL,
-  incarnation INTEGER NOT NULL,
-  since_ms    INTEGER NOT NULL,
   PRIMARY KEY (name, turn, position)
 ) STRICT, WITHOUT ROWID;
 

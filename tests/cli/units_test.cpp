@@ -58,7 +58,8 @@ BOOST_AUTO_TEST_CASE(a_number_without_a_unit_says_what_to_write) {
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_duration) {
-    for (const char* text : {"", " ", "s", "-5s", "+5s", "5 s", " 5s", "5s ", "5sec", "5S", "five", "1:30", "5s,", "1e3s", "inf"})
+    for (const char* text :
+         {"", " ", "s", "-5s", "+5s", "5 s", " 5s", "5s ", "5sec", "5S", "five", "1:30", "5s,", "1e3s", "inf"})
         BOOST_TEST(contains(refusal(text), "1m30s"), text << ": " << refusal(text));
     BOOST_TEST(contains(refusal("1.5s"), "1500ms"));
     BOOST_TEST(contains(refusal("1,5s"), "1500ms"));
@@ -92,7 +93,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(display)
 
 BOOST_AUTO_TEST_CASE(ordinary_text_is_shown_as_it_is) {
-    for (const char* text : {"nightly", "it's \"quoted\"", "two words", "Zürich 東京", "🚀🚀", "👩‍🚀", "", "a/b:c;d$(e)`f`"})
+    for (const char* text :
+         {"nightly", "it's \"quoted\"", "two words", "Zürich 東京", "🚀🚀", "👩‍🚀", "", "a/b:c;d$(e)`f`"})
         BOOST_TEST(printable(text) == text);
 }
 
@@ -100,16 +102,18 @@ BOOST_AUTO_TEST_CASE(what_could_harm_a_terminal_is_escaped) {
     BOOST_TEST(printable("a\nb\tc\rd") == "a\\nb\\tc\\rd");
     BOOST_TEST(printable("\x1b[2J") == "\\x1b[2J");
     BOOST_TEST(printable("\x7f") == "\\x7f");
-    BOOST_TEST(printable("\xc2\x9b") == "\\u{9b}");               // CSI in one character
-    BOOST_TEST(printable("\xe2\x80\xae" "evil") == "\\u{202e}evil");  // right-to-left override
-    BOOST_TEST(printable("a\xe2\x80\x8b" "b") == "a\\u{200b}b");     // zero-width space
+    BOOST_TEST(printable("\xc2\x9b") == "\\u{9b}");  // CSI in one character
+    BOOST_TEST(printable("\xe2\x80\xae"
+                         "evil") == "\\u{202e}evil");  // right-to-left override
+    BOOST_TEST(printable("a\xe2\x80\x8b"
+                         "b") == "a\\u{200b}b");  // zero-width space
     BOOST_TEST(printable("back\\slash") == "back\\\\slash");
 }
 
 BOOST_AUTO_TEST_CASE(invalid_text_is_escaped_byte_by_byte) {
     BOOST_TEST(printable("\xff") == "\\xff");
     BOOST_TEST(printable("a\xc3") == "a\\xc3");
-    BOOST_TEST(printable("\xc0\x80") == "\\xc0\\x80");          // overlong
+    BOOST_TEST(printable("\xc0\x80") == "\\xc0\\x80");           // overlong
     BOOST_TEST(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");  // surrogate
     BOOST_TEST(printable("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");
 }

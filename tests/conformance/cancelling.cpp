@@ -32,7 +32,8 @@ void during_the_wait(context& c) {
         stopped = steady::now();
         stop.request_stop();
     }};
-    BOOST_CHECK_EXCEPTION((void)m.acquire(stop.get_token()), cancelled, [](const cancelled& e) { return e.lock_name() == "n"; });
+    BOOST_CHECK_EXCEPTION((void)m.acquire(stop.get_token()), cancelled,
+                          [](const cancelled& e) { return e.lock_name() == "n"; });
     stopper.join();
     BOOST_TEST((steady::now() - stopped < slack), "promptly");
     BOOST_TEST(c.waiting(locks, 0), "it has left the queue");

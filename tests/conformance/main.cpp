@@ -31,8 +31,8 @@ case_list gathered(Add... add) {
 }
 
 const case_list& mutex_cases() {
-    static const auto cases = gathered(add_exclusion_cases, add_waiting_cases, add_cancelling_cases, add_token_cases,
-                                       add_handle_cases);
+    static const auto cases =
+        gathered(add_exclusion_cases, add_waiting_cases, add_cancelling_cases, add_token_cases, add_handle_cases);
     return cases;
 }
 const case_list& provider_cases() {
@@ -44,10 +44,14 @@ const case_list& cases_of(primitive p) {
     static const auto shared = gathered(add_shared_cases), upgrade = gathered(add_upgrade_cases),
                       semaphore = gathered(add_semaphore_cases);
     switch (p) {
-        case primitive::mutex: break;
-        case primitive::shared_mutex: return shared;
-        case primitive::upgrade_mutex: return upgrade;
-        case primitive::semaphore: return semaphore;
+        case primitive::mutex:
+            break;
+        case primitive::shared_mutex:
+            return shared;
+        case primitive::upgrade_mutex:
+            return upgrade;
+        case primitive::semaphore:
+            return semaphore;
     }
     return mutex_cases();
 }
@@ -62,7 +66,9 @@ struct ability {
         for (const auto p : primitives)
             if (locks.supports(p)) supported.push_back(p);
     }
-    [[nodiscard]] bool has(primitive p) const { return std::find(supported.begin(), supported.end(), p) != supported.end(); }
+    [[nodiscard]] bool has(primitive p) const {
+        return std::find(supported.begin(), supported.end(), p) != supported.end();
+    }
 
     backend_traits traits;
     bool between_processes = false;
@@ -125,10 +131,18 @@ ut::test_suite* refusal_of(primitive p, const provider_kind& kind) {
         const auto locks = place->open();
         const auto construct = [&] {
             switch (p) {
-                case primitive::mutex: (void)mutex{locks, "n"}; break;
-                case primitive::shared_mutex: (void)shared_mutex{locks, "n"}; break;
-                case primitive::upgrade_mutex: (void)upgrade_mutex{locks, "n"}; break;
-                case primitive::semaphore: (void)semaphore{locks, "n", 2}; break;
+                case primitive::mutex:
+                    (void)mutex{locks, "n"};
+                    break;
+                case primitive::shared_mutex:
+                    (void)shared_mutex{locks, "n"};
+                    break;
+                case primitive::upgrade_mutex:
+                    (void)upgrade_mutex{locks, "n"};
+                    break;
+                case primitive::semaphore:
+                    (void)semaphore{locks, "n", 2};
+                    break;
             }
         };
         BOOST_CHECK_THROW(construct(), unsupported);
@@ -145,7 +159,8 @@ ut::test_suite* tree_of(const provider_kind& kind) {
         if (can.has(how.built_on)) tree->add(suite_of(how.name, kind, can, how, mutex_cases()));
     for (const auto p : primitives) {
         if (p == primitive::mutex) continue;
-        tree->add(can.has(p) ? suite_of(std::string{to_string(p)}, kind, can, plain, cases_of(p)) : refusal_of(p, kind));
+        tree->add(can.has(p) ? suite_of(std::string{to_string(p)}, kind, can, plain, cases_of(p))
+                             : refusal_of(p, kind));
     }
     return tree;
 }
@@ -175,9 +190,9 @@ void check_nothing_is_missing(const std::vector<provider_kind>& kinds) {
         BOOST_TEST(locks.has(primitive::mutex), kind.name << " has no mutex");
         BOOST_TEST(count(kind.name + "/provider") == provider_cases().size() + 1);
         for (const auto p : primitives)
-            BOOST_TEST(count(kind.name + "/" + std::string{to_string(p)}) ==
-                           (locks.has(p) ? cases_of(p).size() + 1 : 1),
-                       kind.name << " is not tested as " << to_string(p));
+            BOOST_TEST(
+                count(kind.name + "/" + std::string{to_string(p)}) == (locks.has(p) ? cases_of(p).size() + 1 : 1),
+                kind.name << " is not tested as " << to_string(p));
         for (const auto& how : mutex_kinds())
             BOOST_TEST(count(kind.name + "/" + how.name) == (locks.has(how.built_on) ? mutex_cases().size() + 1 : 0),
                        kind.name << " is not tested as " << how.name);
@@ -188,9 +203,11 @@ void check_nothing_is_missing(const std::vector<provider_kind>& kinds) {
 void check_every_back_end_is_in_the_table(const std::vector<provider_kind>& kinds) {
     for (const auto& usage : registered_backends()) {
         const auto scheme = usage.substr(0, usage.find(':'));
-        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(), [&](const auto& k) {
-                       return k.name == scheme || std::count(k.other_schemes.begin(), k.other_schemes.end(), scheme) > 0;
-                   })),
+        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(),
+                                [&](const auto& k) {
+                                    return k.name == scheme ||
+                                           std::count(k.other_schemes.begin(), k.other_schemes.end(), scheme) > 0;
+                                })),
                    scheme << " is registered with the library, but no provider under test");
     }
 }

@@ -29,10 +29,14 @@ public:
         for (const auto& [k, mode] : names[n].held) ++count[static_cast<std::size_t>(mode)];
         const auto [exclusive, shared, upgrade, permit] = count;
         switch (asked) {
-            case lock_mode::exclusive: return exclusive + shared + upgrade + permit == 0;
-            case lock_mode::shared: return exclusive + permit == 0;
-            case lock_mode::upgrade: return exclusive + permit + upgrade == 0;
-            case lock_mode::permit: return exclusive + shared + upgrade == 0 && permit < permits;
+            case lock_mode::exclusive:
+                return exclusive + shared + upgrade + permit == 0;
+            case lock_mode::shared:
+                return exclusive + permit == 0;
+            case lock_mode::upgrade:
+                return exclusive + permit + upgrade == 0;
+            case lock_mode::permit:
+                return exclusive + shared + upgrade == 0 && permit < permits;
         }
         return false;
     }
@@ -43,7 +47,11 @@ public:
 class walk {
 public:
     walk(context& c, std::uint64_t seed)
-        : place_{c.place()}, locks_{c.open()}, inspects_{c.kind().inspects}, operates_{c.kind().operates}, random_{seed} {
+        : place_{c.place()},
+          locks_{c.open()},
+          inspects_{c.kind().inspects},
+          operates_{c.kind().operates},
+          random_{seed} {
         modes_.push_back(lock_mode::exclusive);
         if (locks_.supports(primitive::shared_mutex)) modes_.push_back(lock_mode::shared);
         if (locks_.supports(primitive::upgrade_mutex)) modes_.push_back(lock_mode::upgrade);
@@ -103,10 +111,14 @@ private:
         const auto until = random_() % 50 == 0 ? steady::now() + 200us : steady::time_point::min();
         auto got = [&]() -> std::optional<lock_handle> {
             switch (mode) {
-                case lock_mode::exclusive: return mutex{locks_, n}.try_acquire_until(until);
-                case lock_mode::shared: return shared_mutex{locks_, n}.try_acquire_shared_until(until);
-                case lock_mode::upgrade: return upgrade_mutex{locks_, n}.try_acquire_upgrade_until(until);
-                case lock_mode::permit: return semaphore{locks_, n, permits}.try_acquire_until(until);
+                case lock_mode::exclusive:
+                    return mutex{locks_, n}.try_acquire_until(until);
+                case lock_mode::shared:
+                    return shared_mutex{locks_, n}.try_acquire_shared_until(until);
+                case lock_mode::upgrade:
+                    return upgrade_mutex{locks_, n}.try_acquire_upgrade_until(until);
+                case lock_mode::permit:
+                    return semaphore{locks_, n, permits}.try_acquire_until(until);
             }
             return {};
         }();

@@ -13,18 +13,19 @@ using namespace std::string_literals;
 const std::vector<std::string>& odd_names() {
     static const std::vector<std::string> all{
         "nightly",
-        "Nightly",                        // case counts
+        "Nightly",  // case counts
         "NIGHTLY",
-        "nightly ",                       // so do blanks
+        "nightly ",  // so do blanks
         " nightly",
         "nightly\t",
         "nightly\n",
-        "caf\xC3\xA9",                    // composed
-        "cafe\xCC\x81",                   // decomposed: the same to a reader, another name
+        "caf\xC3\xA9",   // composed
+        "cafe\xCC\x81",  // decomposed: the same to a reader, another name
         "\xF0\x9F\x9A\xA3",
-        "stra\xC3\x9F" "e",
+        "stra\xC3\x9F"
+        "e",
         "strasse",
-        "\xC4\xB0stanbul",                // a dotted capital I
+        "\xC4\xB0stanbul",  // a dotted capital I
         "istanbul",
         "it's",
         "it''s",
@@ -40,7 +41,7 @@ const std::vector<std::string>& odd_names() {
         "\\",
         "$1",
         "?1",
-        "42",                             // looks like a number
+        "42",  // looks like a number
         "042",
         "4.2e1",
         "NULL",
@@ -53,7 +54,7 @@ const std::vector<std::string>& odd_names() {
         std::string(255, 'x'),
         std::string(254, 'x') + "y",
         std::string(254, 'x'),
-        "\xEF\xBF\xBF",                   // well-formed, though no character
+        "\xEF\xBF\xBF",  // well-formed, though no character
     };
     return all;
 }
@@ -84,7 +85,8 @@ void names_come_back_unchanged(context& c) {
 
 void bad_names_are_refused_and_change_nothing(context& c) {
     auto locks = c.open();
-    for (const auto& bad : {""s, std::string(256, 'x'), "a\0b"s, "\0"s, "\xFF"s, "\xC0\x80"s, "\xED\xA0\x80"s, "caf\xE9"s}) {
+    for (const auto& bad :
+         {""s, std::string(256, 'x'), "a\0b"s, "\0"s, "\xFF"s, "\xC0\x80"s, "\xED\xA0\x80"s, "caf\xE9"s}) {
         BOOST_CHECK_THROW((void)locks.try_acquire(bad), std::invalid_argument);
         BOOST_CHECK_THROW((void)locks.acquire(bad), std::invalid_argument);
         BOOST_CHECK_THROW((mutex{locks, bad}), std::invalid_argument);

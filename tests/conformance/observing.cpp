@@ -63,7 +63,8 @@ void an_observer_that_throws_changes_nothing(context& c) {
 void an_observer_may_use_the_provider(context& c) {
     struct curious final : observer {
         void released(const lock_event&) override {
-            if (const auto once = std::exchange(locks, std::nullopt)) freed = provider{*once}.try_acquire("n").has_value();
+            if (const auto once = std::exchange(locks, std::nullopt))
+                freed = provider{*once}.try_acquire("n").has_value();
         }
         std::optional<provider> locks;
         bool freed = false;

@@ -41,20 +41,21 @@ private:
 #ifdef ROWLOCK_HAVE_SQLITE
 class sqlite_store final : public store {
 public:
-    sqlite_store(std::string scheme, options opt) : url_{std::move(scheme) + file().string()}, options_{std::move(opt)} {
+    sqlite_store(std::string scheme, options opt)
+        : url_{std::move(scheme) + file().string()}, options_{std::move(opt)} {
         sqlite::migrate(file());
     }
     provider open() override { return test::open_any(url_, options_); }
     std::string url() const override { return url_; }
     int holders_in_database(std::string_view name) override {
         SQLite::Database db{file().string(), SQLite::OPEN_READONLY, 5000};
-        SQLite::Statement count{db, "SELECT count(*) FROM rowlock_lease WHERE name = ?"};
+        SQLite::Statement count{db, "SELECT count(*) FROM rowlock_lease WHERE name = ? AND turn = 0"};
         count.bind(1, std::string{name});
         return count.executeStep() ? count.getColumn(0).getInt() : -1;
     }
     bool expire(std::string_view name) override {
         SQLite::Database db{file().string(), SQLite::OPEN_READWRITE, 5000};
-        SQLite::Statement end{db, "UPDATE rowlock_lease SET expires_at_us = 1 WHERE name = ?"};
+        SQLite::Statement end{db, "UPDATE rowlock_lease SET expires_at_us = 1 WHERE name = ? AND turn = 0"};
         end.bind(1, std::string{name});
         end.exec();
         return true;
@@ -130,16 +131,18 @@ public:
         (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
     }
     int holders_in_database(std::string_view name) override {
-        return std::stoi(sql("SELECT (SELECT count(*) FROM rowlock.lock WHERE name = $1::text AND expires_at > now()) + "
-                             "(SELECT count(*) FROM rowlock.part WHERE name = $1 AND expires_at > now())",
-                             name));
+        return std::stoi(
+            sql("SELECT (SELECT count(*) FROM rowlock.lock WHERE name = $1::text AND expires_at > now()) + "
+                "(SELECT count(*) FROM rowlock.part WHERE name = $1 AND expires_at > now())",
+                name));
     }
     bool expire(std::string_view name) override {
-        (void)sql("WITH l AS (UPDATE rowlock.lock SET expires_at = now() - interval '1 second' "
-                  "           WHERE name = $1::text AND expires_at > now()), "
-                  "p AS (UPDATE rowlock.part SET expires_at = now() - interval '1 second' "
-                  "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
-                  name);
+        (void)sql(
+            "WITH l AS (UPDATE rowlock.lock SET expires_at = now() - interval '1 second' "
+            "           WHERE name = $1::text AND expires_at > now()), "
+            "p AS (UPDATE rowlock.part SET expires_at = now() - interval '1 second' "
+            "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
+            name);
         return true;
     }
 };
@@ -175,20 +178,30 @@ private:
 
 std::vector<provider_kind> provider_kinds() {
     std::vector<provider_kind> all;
-    all.push_back({"memory", "memory", true, true, true, [](options o) { return std::make_unique<memory_store>(std::move(o)); }});
+    all.push_back(
+        {"memory", "memory", true, true, true, [](options o) { return std::make_unique<memory_store>(std::move(o)); }});
 #ifdef ROWLOCK_HAVE_SQLITE
     for (const std::string name : {"sqlite", "sqlite-connection"})
         all.push_back({name, "sqlite", true, true, true,
                        [name](options o) { return std::make_unique<sqlite_store>(name + ":", std::move(o)); }});
 #endif
 #ifdef ROWLOCK_TEST_FLOCK
-    all.push_back({"flock", "flock", false, false, true, [](options o) { return std::make_unique<flock_store>(std::move(o)); }});
+    all.push_back(
+        {"flock", "flock", false, false, true, [](options o) { return std::make_unique<flock_store>(std::move(o)); }});
 #endif
 #ifdef ROWLOCK_HAVE_POSTGRES
-    all.push_back({"postgresql-advisory", "postgresql+advisory", true, false, true,
+    all.push_back({"postgresql-advisory",
+                   "postgresql+advisory",
+                   true,
+                   false,
+                   true,
                    [](options o) { return std::make_unique<advisory_store>(std::move(o)); },
                    {"postgresql+advisory", "postgresql", "postgres"}});
-    all.push_back({"postgresql-lease", "postgresql+lease", true, true, false,
+    all.push_back({"postgresql-lease",
+                   "postgresql+lease",
+                   true,
+                   true,
+                   false,
                    [](options o) { return std::make_unique<lease_store>(std::move(o)); },
                    {"postgresql+lease"}});
 #endif

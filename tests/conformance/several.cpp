@@ -103,15 +103,15 @@ void opposite_orders_in_processes(context& c) {
 }  // namespace
 
 void add_several_cases(case_list& cases) {
-    cases.insert(cases.end(), {{"several_names_all", all_of_them},
-                               {"several_names_or_none", none_of_them},
-                               {"several_names_cancelled", a_cancelled_wait_leaves_none},
-                               {"several_names_with_duplicates", duplicates_count_once},
-                               {"several_names_of_which_none", nothing_is_always_free},
-                               {"several_names_one_deadline", one_deadline_for_all},
-                               {"several_names_in_opposite_orders", opposite_orders_in_threads},
-                               {"several_names_in_opposite_orders_in_processes", opposite_orders_in_processes,
-                                need::processes}});
+    cases.insert(cases.end(),
+                 {{"several_names_all", all_of_them},
+                  {"several_names_or_none", none_of_them},
+                  {"several_names_cancelled", a_cancelled_wait_leaves_none},
+                  {"several_names_with_duplicates", duplicates_count_once},
+                  {"several_names_of_which_none", nothing_is_always_free},
+                  {"several_names_one_deadline", one_deadline_for_all},
+                  {"several_names_in_opposite_orders", opposite_orders_in_threads},
+                  {"several_names_in_opposite_orders_in_processes", opposite_orders_in_processes, need::processes}});
 }
 
 }  // namespace rowlock::conformance

@@ -35,8 +35,7 @@ mutex_like context::mutex(const provider& locks, std::string_view name) {
     if (how_.permits_taken > 0 &&
         std::none_of(taken_.begin(), taken_.end(), [&](const auto& t) { return t.first == name; })) {
         auto& [taken_name, handles] = taken_.emplace_back(std::string{name}, std::vector<lock_handle>{});
-        for (int i = 0; i < how_.permits_taken; ++i)
-            handles.push_back(how_.make(locks, name).try_acquire().value());
+        for (int i = 0; i < how_.permits_taken; ++i) handles.push_back(how_.make(locks, name).try_acquire().value());
     }
     return how_.make(locks, name);
 }

@@ -89,8 +89,18 @@ private:
 };
 
 /// What a case needs of a provider; where it is missing, the case is skipped with that as its reason.
-enum class need : unsigned { nothing = 0, tokens = 1, fair = 2, processes = 4, inspection = 8, expiry = 16, operation = 32 };
-constexpr need operator|(need a, need b) { return static_cast<need>(static_cast<unsigned>(a) | static_cast<unsigned>(b)); }
+enum class need : unsigned {
+    nothing = 0,
+    tokens = 1,
+    fair = 2,
+    processes = 4,
+    inspection = 8,
+    expiry = 16,
+    operation = 32
+};
+constexpr need operator|(need a, need b) {
+    return static_cast<need>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
 constexpr bool has(need set, need one) { return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0; }
 
 struct test_case {

@@ -101,14 +101,13 @@ void over_the_death_of_processes(context& c) {
 }  // namespace
 
 void add_token_cases(case_list& cases) {
-    cases.insert(cases.end(),
-                 {{"tokens_grow_over_releases_and_reopenings", over_releases_and_reopenings, need::tokens},
-                  {"tokens_grow_over_hand_overs", over_hand_overs_to_waiters, need::tokens},
-                  {"tokens_grow_over_purges", over_purges, need::tokens | need::operation},
-                  {"tokens_grow_over_breaks", over_breaks, need::tokens | need::operation},
-                  {"tokens_grow_over_expiry", over_expiry, need::tokens | need::expiry},
-                  {"tokens_grow_over_the_death_of_processes", over_the_death_of_processes,
-                   need::tokens | need::processes}});
+    cases.insert(cases.end(), {{"tokens_grow_over_releases_and_reopenings", over_releases_and_reopenings, need::tokens},
+                               {"tokens_grow_over_hand_overs", over_hand_overs_to_waiters, need::tokens},
+                               {"tokens_grow_over_purges", over_purges, need::tokens | need::operation},
+                               {"tokens_grow_over_breaks", over_breaks, need::tokens | need::operation},
+                               {"tokens_grow_over_expiry", over_expiry, need::tokens | need::expiry},
+                               {"tokens_grow_over_the_death_of_processes", over_the_death_of_processes,
+                                need::tokens | need::processes}});
 }
 
 }  // namespace rowlock::conformance

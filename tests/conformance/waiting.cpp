@@ -59,7 +59,8 @@ void parts_of_a_millisecond_count(context& c) {
     const auto waited = time_of([&] { return it.m.try_acquire_for(300us); });
     BOOST_TEST((waited >= 300us));
     BOOST_TEST((waited < slack));
-    BOOST_TEST((time_of([&] { return it.m.try_acquire_for(std::chrono::duration<double, std::milli>{0.25}); }) >= 250us));
+    BOOST_TEST(
+        (time_of([&] { return it.m.try_acquire_for(std::chrono::duration<double, std::milli>{0.25}); }) >= 250us));
 }
 
 // A release ends a wait that would have lasted for ever.

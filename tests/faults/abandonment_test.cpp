@@ -39,7 +39,8 @@ struct fixture {
     }
 };
 
-// One of many can be late for reasons of the machine's; the typical one must be quick, and none may take a time to live.
+// One of many can be late for reasons of the machine's; the typical one must be quick, and none may take a time to
+// live.
 void check_quick(std::vector<steady::duration> times) {
     std::sort(times.begin(), times.end());
     BOOST_TEST((times[times.size() / 2] < 50ms * rowlock::test::slowness),

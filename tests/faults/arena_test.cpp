@@ -73,7 +73,10 @@ BOOST_AUTO_TEST_CASE(who_waits_at_different_files_still_gets_its_turn) {
     actor_process* both[] = {&old, &fresh};
     for (auto* a : both) {
         auto* other = a == &old ? &fresh : &old;
-        auto* first = rowlock::test::eventually([&] { return !a->is_silent() || !other->is_silent(); }) && !a->is_silent() ? a : other;
+        auto* first =
+            rowlock::test::eventually([&] { return !a->is_silent() || !other->is_silent(); }) && !a->is_silent()
+                ? a
+                : other;
         BOOST_TEST(first->answer().starts_with("ok"));
         first->expect_ok("release h");
         auto* second = first == a ? other : a;

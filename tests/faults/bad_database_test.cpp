@@ -46,7 +46,8 @@ void check_says(Use use, std::initializer_list<std::string_view> parts) {
 }
 
 template <class Error>
-void check_cannot_be_opened(const temp_dir& directory, const fs::path& file, std::initializer_list<std::string_view> parts) {
+void check_cannot_be_opened(const temp_dir& directory, const fs::path& file,
+                            std::initializer_list<std::string_view> parts) {
     const auto before = everything_in(directory.path());
     check_says<Error>([&] { (void)rowlock::open("sqlite:" + file.string()); }, parts);
     BOOST_TEST((everything_in(directory.path()) == before), "nothing is changed");
@@ -106,7 +107,8 @@ BOOST_AUTO_TEST_CASE(somebody_elses_database_is_not_migrated) {
     const auto file = (directory / "app.db").string();
     SQLite::Database{file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE}.exec("CREATE TABLE users (id)");
     check_cannot_be_opened<schema_error>(directory, file, {"rowlock migrate"});
-    BOOST_TEST(rowlock::open_schema("sqlite:" + file).migrate().size() == rowlock::open_schema("sqlite:" + file).all().size());
+    BOOST_TEST(rowlock::open_schema("sqlite:" + file).migrate().size() ==
+               rowlock::open_schema("sqlite:" + file).all().size());
     BOOST_CHECK_NO_THROW((void)rowlock::open("sqlite:" + file));
 }
 
@@ -148,7 +150,10 @@ BOOST_AUTO_TEST_CASE(tables_that_vanish_under_an_open_provider) {
 
 BOOST_AUTO_TEST_CASE(a_damaged_database) {
     const sqlite_file db;
-    { auto raw = db.raw(); raw.exec("PRAGMA journal_mode = DELETE"); }
+    {
+        auto raw = db.raw();
+        raw.exec("PRAGMA journal_mode = DELETE");
+    }
     auto bytes = content(db.path());
     std::fill(bytes.begin() + 100, bytes.end(), '\xA5');
     write(db.path(), bytes);

@@ -62,15 +62,16 @@ BOOST_FIXTURE_TEST_SUITE(forking, fixture)
 BOOST_AUTO_TEST_CASE(a_child_owns_nothing_and_takes_nothing_away) {
     auto held = std::make_optional(locks.acquire("n"));
     BOOST_TEST(in_child([&] {
-        int wrong = 0;
-        wrong |= !is_refused([&] { (void)locks.try_acquire("other"); }) << 0;
-        wrong |= !is_refused([&] { held->verify(); }) << 1;
-        wrong |= !is_refused([&] { (void)locks.status(); }) << 2;
-        wrong |= !(held->name().empty() && !held->token() && !held->lost().stop_possible()) << 3;
-        held->release();
-        held.reset();
-        return wrong;
-    }) == 0, "bits of what went wrong");
+                   int wrong = 0;
+                   wrong |= !is_refused([&] { (void)locks.try_acquire("other"); }) << 0;
+                   wrong |= !is_refused([&] { held->verify(); }) << 1;
+                   wrong |= !is_refused([&] { (void)locks.status(); }) << 2;
+                   wrong |= !(held->name().empty() && !held->token() && !held->lost().stop_possible()) << 3;
+                   held->release();
+                   held.reset();
+                   return wrong;
+               }) == 0,
+               "bits of what went wrong");
     BOOST_CHECK_NO_THROW(held->verify());
     BOOST_TEST(!locks.try_acquire("n"), "the child's handle has released nothing");
 }
@@ -78,13 +79,13 @@ BOOST_AUTO_TEST_CASE(a_child_owns_nothing_and_takes_nothing_away) {
 BOOST_AUTO_TEST_CASE(a_child_that_opens_anew_is_another_process) {
     const auto held = locks.acquire("n");
     BOOST_TEST(in_child([&] {
-        auto own = db.open({.ttl = ttl});
-        if (own.try_acquire("n")) return 1;
-        auto other = own.try_acquire("other");
-        if (!other) return 2;
-        other->verify();
-        return 0;
-    }) == 0);
+                   auto own = db.open({.ttl = ttl});
+                   if (own.try_acquire("n")) return 1;
+                   auto other = own.try_acquire("other");
+                   if (!other) return 2;
+                   other->verify();
+                   return 0;
+               }) == 0);
     BOOST_TEST(locks.try_acquire("other").has_value());
     BOOST_TEST(!locks.try_acquire("n"));
 }
@@ -92,10 +93,10 @@ BOOST_AUTO_TEST_CASE(a_child_that_opens_anew_is_another_process) {
 BOOST_AUTO_TEST_CASE(a_dead_child_is_replaced_at_once_though_its_parent_lives) {
     auto patient = db.open({.ttl = 30s});
     BOOST_TEST(in_child([&] {
-        auto own = db.open({.ttl = 30s});
-        auto* leaked = new rowlock::lock_handle{own.acquire("n")};
-        return leaked->token() ? 0 : 1;
-    }) == 0);
+                   auto own = db.open({.ttl = 30s});
+                   auto* leaked = new rowlock::lock_handle{own.acquire("n")};
+                   return leaked->token() ? 0 : 1;
+               }) == 0);
     BOOST_TEST(patient.try_acquire("n", rowlock::test::slack).has_value());
 }
 
@@ -127,9 +128,9 @@ BOOST_AUTO_TEST_CASE(a_wait_in_the_parent_is_not_disturbed) {
     BOOST_TEST(rowlock::test::waiting(locks, 1));
     for (int i = 0; i < 5; ++i)
         BOOST_TEST(in_child([&] {
-            auto own = db.open();
-            return own.try_acquire("n") ? 1 : 0;
-        }) == 0);
+                       auto own = db.open();
+                       return own.try_acquire("n") ? 1 : 0;
+                   }) == 0);
     held.reset();
     waiter.join();
     BOOST_TEST(got.has_value());
@@ -151,12 +152,12 @@ BOOST_AUTO_TEST_CASE(forking_in_the_midst_of_traffic_harms_nothing) {
             });
         for (int i = 0; i < 20; ++i)
             BOOST_TEST(in_child([&] {
-                auto own = db.open();
-                auto mine = own.try_acquire("child", 5s);
-                if (!mine) return 1;
-                mine->release();
-                return 0;
-            }) == 0);
+                           auto own = db.open();
+                           auto mine = own.try_acquire("child", 5s);
+                           if (!mine) return 1;
+                           mine->release();
+                           return 0;
+                       }) == 0);
         const int before = cycles;
         BOOST_TEST(eventually([&] { return cycles > before + 10; }), "the parent's traffic goes on");
         over = true;

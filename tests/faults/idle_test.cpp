@@ -40,7 +40,8 @@ struct fixture {
     }
     static void watch(steady::duration time) {
         const auto end = steady::now() + time;
-        BOOST_TEST(eventually([&] { return steady::now() >= end; }, std::chrono::ceil<std::chrono::milliseconds>(time + 10s)));
+        BOOST_TEST(
+            eventually([&] { return steady::now() >= end; }, std::chrono::ceil<std::chrono::milliseconds>(time + 10s)));
     }
 };
 

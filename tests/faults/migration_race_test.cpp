@@ -30,8 +30,10 @@ BOOST_AUTO_TEST_CASE(one_of_twenty_migrates_and_all_can_go_on) {
         std::size_t ran = 0;
         for (const auto& answer : migrate_at_once(url, 20)) {
             BOOST_TEST(answer.starts_with("ok "), answer);
-            if (answer == "ok " + std::to_string(steps)) ++ran;
-            else BOOST_TEST(answer == "ok 0");
+            if (answer == "ok " + std::to_string(steps))
+                ++ran;
+            else
+                BOOST_TEST(answer == "ok 0");
         }
         BOOST_TEST(ran == 1U);
         BOOST_CHECK_NO_THROW(rowlock::open_schema(url).check());
@@ -48,6 +50,5 @@ BOOST_AUTO_TEST_CASE(twenty_find_nothing_to_do) {
 BOOST_AUTO_TEST_CASE(control_a_step_run_twice_fails) {
     const rowlock::test::sqlite_file db;
     const auto schema = rowlock::open_schema(db.url());
-    for (const auto& step : schema.all())
-        BOOST_CHECK_THROW(db.raw().exec(std::string{step.sql}), SQLite::Exception);
+    for (const auto& step : schema.all()) BOOST_CHECK_THROW(db.raw().exec(std::string{step.sql}), SQLite::Exception);
 }

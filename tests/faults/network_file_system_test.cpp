@@ -33,14 +33,17 @@ struct pretend {
 }  // namespace
 
 // In place of the C library's, for the whole program.
-extern "C" int statfs64(const char* path, struct statfs64* result) noexcept { return ask_kernel("statfs64", path, result); }
+extern "C" int statfs64(const char* path, struct statfs64* result) noexcept {
+    return ask_kernel("statfs64", path, result);
+}
 
 using rowlock::sqlite::network_file_system;
 
 BOOST_AUTO_TEST_CASE(network_types_are_known_and_local_ones_are_not) {
     BOOST_TEST(network_file_system(0x6969L) == "NFS");
     BOOST_TEST(network_file_system(0xFF534D42L) == "CIFS");
-    BOOST_TEST(network_file_system(static_cast<long>(static_cast<int>(0xFF534D42U))) == "CIFS", "where long has 32 bits");
+    BOOST_TEST(network_file_system(static_cast<long>(static_cast<int>(0xFF534D42U))) == "CIFS",
+               "where long has 32 bits");
     BOOST_TEST(network_file_system(0xFE534D42L) == "SMB2");
     BOOST_TEST(network_file_system(0x01021997L) == "9P");
     BOOST_TEST(network_file_system(0x65735546L) == "FUSE");

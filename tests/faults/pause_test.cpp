@@ -88,9 +88,10 @@ BOOST_AUTO_TEST_CASE(a_fenced_write_of_a_stale_holder_is_refused_before_anybody_
     auto paused = holder();
     paused.pause();
     BOOST_TEST(rowlock::test::eventually([&] {
-        const auto all = locks.status();
-        return all.empty();
-    }), "the lease has ended");
+                   const auto all = locks.status();
+                   return all.empty();
+               }),
+               "the lease has ended");
     paused.resume();
     BOOST_TEST(paused.ask("write " + file + " h stale").starts_with("error lock_lost"));
     BOOST_TEST(balance() == "start");
@@ -150,9 +151,9 @@ BOOST_AUTO_TEST_CASE(a_holder_whose_renewals_are_kept_out_is_told_in_time) {
     steady::time_point fired{};
     std::atomic<bool> lost{false};
     const std::stop_callback on_loss{held.lost(), [&] {
-        fired = steady::now();
-        lost = true;
-    }};
+                                         fired = steady::now();
+                                         lost = true;
+                                     }};
     auto raw = db.raw();
     raw.exec("BEGIN IMMEDIATE");
     BOOST_TEST(rowlock::test::eventually([&] { return lost.load(); }));

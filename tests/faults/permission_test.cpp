@@ -144,9 +144,8 @@ BOOST_AUTO_TEST_CASE(a_read_only_database_is_not_migrated) {
     SQLite::Database{file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE}.exec("CREATE TABLE users (id)");
     fs::permissions(file, read_only);
     fs::permissions(directory.path(), fs::perms::all);
-    const auto said = as_nobody([&] {
-        return std::to_string(rowlock::open_schema("sqlite:" + file).migrate().size());
-    });
+    const auto said =
+        as_nobody([&] { return std::to_string(rowlock::open_schema("sqlite:" + file).migrate().size()); });
     BOOST_TEST(said.starts_with("connection_error"), said);
     BOOST_TEST(said.find("read-only") != std::string::npos, said);
 }

@@ -122,7 +122,8 @@ private:
 
     static rowlock::deadline wait_of(std::istringstream& words) {
         const auto text = word(words);
-        return text == "-" ? rowlock::deadline::never() : rowlock::deadline::after(std::chrono::milliseconds{std::stol(text)});
+        return text == "-" ? rowlock::deadline::never()
+                           : rowlock::deadline::after(std::chrono::milliseconds{std::stol(text)});
     }
 
     std::optional<lock_handle> take(const std::string& name, const std::string& mode, rowlock::deadline until,

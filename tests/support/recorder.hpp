@@ -60,8 +60,8 @@ public:
 private:
     void note(const char* what, const lock_event& e) {
         const std::lock_guard lock{mutex_};
-        entries_.push_back({what, std::string{e.name}, std::string{e.backend}, std::string{e.detail}, e.token, e.reason,
-                            e.duration});
+        entries_.push_back(
+            {what, std::string{e.name}, std::string{e.backend}, std::string{e.detail}, e.token, e.reason, e.duration});
         changed_.notify_all();
     }
 

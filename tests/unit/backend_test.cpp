@@ -26,7 +26,7 @@ struct two_functions final : rowlock::backend {
     std::atomic<int> tries{0};
 };
 
-constexpr rowlock::lock_request nobody{};
+const rowlock::lock_request nobody{};
 
 }  // namespace
 

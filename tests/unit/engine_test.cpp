@@ -40,7 +40,10 @@ BOOST_FIXTURE_TEST_SUITE(engine, fixture)
 
 BOOST_AUTO_TEST_CASE(a_request_says_all_a_back_end_needs) {
     lock_request seen;
-    db->on_try = [&](const lock_request& r) { seen = r; return db->granted(); };
+    db->on_try = [&](const lock_request& r) {
+        seen = r;
+        return db->granted();
+    };
     (void)locks.try_acquire("n");
     BOOST_TEST(seen.name == "app:n");
     BOOST_TEST(seen.owner == "me");
@@ -122,7 +125,10 @@ BOOST_AUTO_TEST_CASE(a_release_that_is_owed_is_tried_until_it_succeeds) {
 BOOST_AUTO_TEST_CASE(what_is_owed_is_forgotten_when_the_lease_must_be_over) {
     db->on_try = [](const lock_request&) -> std::optional<grant> { throw rowlock::in_doubt_error{"no answer"}; };
     std::atomic<int> nth{0};
-    db->on_release = [&](const lock_request&) { ++nth; throw rowlock::connection_error{"away for ever"}; };
+    db->on_release = [&](const lock_request&) {
+        ++nth;
+        throw rowlock::connection_error{"away for ever"};
+    };
     rowlock::provider quick{std::make_unique<rowlock::test::fake_backend>(db), {.ttl = 60ms}};
     BOOST_CHECK_THROW((void)quick.try_acquire("n"), rowlock::in_doubt_error);
     // Asked at least twice, then silence: no more for several times the pause between two of them.
@@ -181,7 +187,10 @@ BOOST_AUTO_TEST_CASE(a_grant_that_came_with_the_timeout_is_kept) {
 BOOST_AUTO_TEST_CASE(a_grant_that_came_with_the_cancellation_is_kept) {
     std::stop_source stop;
     db->on_try = [](const lock_request&) { return std::nullopt; };
-    db->on_await = [&](const lock_request&, const wait_bound&) { stop.request_stop(); return std::nullopt; };
+    db->on_await = [&](const lock_request&, const wait_bound&) {
+        stop.request_stop();
+        return std::nullopt;
+    };
     db->on_abandon = [&](const lock_request&) { return db->granted(9); };
     BOOST_TEST(locks.try_acquire("n", 1h, stop.get_token()).has_value());
 }
@@ -198,10 +207,12 @@ BOOST_AUTO_TEST_CASE(cancelled_before_the_first_question_asks_nothing) {
 BOOST_AUTO_TEST_CASE(cancelled_while_waiting_leaves_the_queue) {
     std::stop_source stop;
     db->on_try = [](const lock_request&) { return std::nullopt; };
-    db->on_await = [&](const lock_request&, const wait_bound&) { stop.request_stop(); return std::nullopt; };
-    BOOST_CHECK_EXCEPTION((void)locks.acquire("n", stop.get_token()), rowlock::cancelled, [](const rowlock::error& e) {
-        return e.lock_name() == "app:n" && e.backend() == "fake";
-    });
+    db->on_await = [&](const lock_request&, const wait_bound&) {
+        stop.request_stop();
+        return std::nullopt;
+    };
+    BOOST_CHECK_EXCEPTION((void)locks.acquire("n", stop.get_token()), rowlock::cancelled,
+                          [](const rowlock::error& e) { return e.lock_name() == "app:n" && e.backend() == "fake"; });
     BOOST_TEST(db->count("abandon") == 1);
     BOOST_TEST((heard->words() == std::vector<std::string>{"cancelled"}));
 }
@@ -288,7 +299,10 @@ BOOST_AUTO_TEST_CASE(verify_that_could_not_ask_is_no_loss) {
 
 BOOST_AUTO_TEST_CASE(a_list_of_names_is_taken_sorted_and_once) {
     std::vector<std::string> asked;
-    db->on_try = [&](const lock_request& r) { asked.push_back(r.name); return db->granted(); };
+    db->on_try = [&](const lock_request& r) {
+        asked.push_back(r.name);
+        return db->granted();
+    };
     const auto all = locks.try_acquire_all({"c", "a", "b", "a"});
     BOOST_REQUIRE(all.has_value());
     BOOST_TEST((asked == std::vector<std::string>{"app:a", "app:b", "app:c"}));
@@ -297,9 +311,7 @@ BOOST_AUTO_TEST_CASE(a_list_of_names_is_taken_sorted_and_once) {
 }
 
 BOOST_AUTO_TEST_CASE(a_list_with_a_busy_name_gives_back_what_it_took) {
-    db->on_try = [&](const lock_request& r) {
-        return r.name == "app:b" ? std::nullopt : std::optional{db->granted()};
-    };
+    db->on_try = [&](const lock_request& r) { return r.name == "app:b" ? std::nullopt : std::optional{db->granted()}; };
     BOOST_TEST(!locks.try_acquire_all({"c", "b", "a"}));
     BOOST_TEST(db->count("try") == 2, "what comes behind the busy one is not asked for");
     BOOST_TEST(db->count("release") == 1);

@@ -11,8 +11,8 @@ using rowlock::detail::event_sink;
 namespace {
 
 constexpr event_sink::event_function every_function[] = {
-    &observer::granted,  &observer::busy, &observer::timed_out, &observer::cancelled,      &observer::released,
-    &observer::lost,     &observer::renewed, &observer::renewal_failed, &observer::release_failed};
+    &observer::granted, &observer::busy,    &observer::timed_out,      &observer::cancelled,     &observer::released,
+    &observer::lost,    &observer::renewed, &observer::renewal_failed, &observer::release_failed};
 
 }  // namespace
 
@@ -25,8 +25,8 @@ BOOST_AUTO_TEST_CASE(each_event_reaches_its_function_with_the_back_ends_name) {
     const auto heard = std::make_shared<rowlock::test::recorder>();
     const event_sink sink{heard, "some back end"};
     for (const auto f : every_function) sink.tell(f, {.name = "n", .detail = "d"});
-    const std::vector<std::string> expected{"granted",  "busy", "timed_out",      "cancelled", "released",
-                                            "lost", "renewed", "renewal_failed", "release_failed"};
+    const std::vector<std::string> expected{"granted", "busy",    "timed_out",      "cancelled",     "released",
+                                            "lost",    "renewed", "renewal_failed", "release_failed"};
     const auto all = heard->all();
     BOOST_REQUIRE(all.size() == expected.size());
     for (std::size_t i = 0; i < all.size(); ++i) {

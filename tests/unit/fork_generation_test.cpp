@@ -46,9 +46,9 @@ BOOST_AUTO_TEST_CASE(the_deleter_leaves_the_object_alone_in_a_child) {
     int deleted = 0;
     std::shared_ptr<counted> object{new counted{deleted}, delete_unless_forked{}};
     BOOST_TEST(in_child([&] {
-        object.reset();
-        return deleted;
-    }) == 0);
+                   object.reset();
+                   return deleted;
+               }) == 0);
     object.reset();
     BOOST_TEST(deleted == 1);
 }

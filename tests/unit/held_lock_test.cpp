@@ -165,11 +165,13 @@ BOOST_AUTO_TEST_CASE(losing_and_releasing_at_once_end_in_one_of_the_two) {
         std::atomic<int> go{0};
         std::jthread loser{[&] {
             ++go;
-            while (go < 2) {}
+            while (go < 2) {
+            }
             both->lose(loss_reason::server, "x", events);
         }};
         ++go;
-        while (go < 2) {}
+        while (go < 2) {
+        }
         const auto before = both->release();
         loser.join();
         BOOST_REQUIRE((both->now() == phase::released));

@@ -103,10 +103,14 @@ BOOST_AUTO_TEST_CASE(what_is_no_exception_of_the_library_does_not_end_renewing_e
     std::atomic<int> nth{0};
     db->on_renew = [&](requests held) -> std::vector<renewal> {
         switch (++nth) {
-            case 1: throw std::bad_alloc{};
-            case 2: throw 42;
-            case 3: return {};  // an answer too few
-            default: return all_held(held);
+            case 1:
+                throw std::bad_alloc{};
+            case 2:
+                throw 42;
+            case 3:
+                return {};  // an answer too few
+            default:
+                return all_held(held);
         }
     };
     const auto held = locks.try_acquire("n");
@@ -166,9 +170,9 @@ BOOST_AUTO_TEST_CASE(the_loss_is_told_before_the_lease_ends_even_when_renewing_h
     rowlock::test::gate fired;
     boot_clock::time_point at;
     const std::stop_callback on_loss{held->lost(), [&] {
-        at = boot_clock::now();
-        fired.open();
-    }};
+                                         at = boot_clock::now();
+                                         fired.open();
+                                     }};
     BOOST_TEST(fired.pass());
     BOOST_TEST((at < end), "late by " << (at - end).count() << " ns");
     BOOST_TEST((held->lost_reason() == loss_reason::expired));
@@ -286,10 +290,10 @@ BOOST_AUTO_TEST_CASE(a_callback_of_a_loss_may_use_the_handle_and_end_it) {
     std::optional<rowlock::lock_handle> held = locks.try_acquire("n");
     rowlock::test::gate done;
     const std::stop_callback on_loss{held->lost(), [&] {
-        BOOST_TEST((held->lost_reason() == loss_reason::broken));
-        held.reset();
-        done.open();
-    }};
+                                         BOOST_TEST((held->lost_reason() == loss_reason::broken));
+                                         held.reset();
+                                         done.open();
+                                     }};
     db->listener->on_loss(held->request().id, loss_reason::broken, "");
     BOOST_TEST(done.pass());
 }
@@ -300,11 +304,12 @@ BOOST_AUTO_TEST_CASE(the_last_owner_of_a_provider_may_be_a_callback_of_its_own) 
     rowlock::test::gate done;
     const std::weak_ptr<rowlock::test::fake_database> alive = db;
     const std::stop_callback on_loss{(*held)->lost(), [&, held]() mutable {
-        held->reset();
-        done.open();
-    }};
+                                         held->reset();
+                                         done.open();
+                                     }};
     auto* listener = db->listener;
-    locks = rowlock::provider{std::make_unique<rowlock::test::fake_backend>(std::make_shared<rowlock::test::fake_database>())};
+    locks = rowlock::provider{
+        std::make_unique<rowlock::test::fake_backend>(std::make_shared<rowlock::test::fake_database>())};
     listener->on_loss(id, loss_reason::broken, "");
     BOOST_TEST(done.pass());
     BOOST_TEST(eventually([&] { return db.use_count() == 1; }), "the back end is gone, and nothing has hung");

@@ -127,7 +127,10 @@ BOOST_AUTO_TEST_CASE(an_upgrade_asks_with_the_handles_own_id) {
     auto h = u.acquire_upgrade();
     const auto id = h.request().id;
     lock_request seen;
-    db->on_try = [&](const lock_request& r) { seen = r; return db->granted(2); };
+    db->on_try = [&](const lock_request& r) {
+        seen = r;
+        return db->granted(2);
+    };
     BOOST_TEST(h.try_upgrade());
     BOOST_TEST((seen.id == id));
     BOOST_TEST(seen.upgrade);
@@ -161,7 +164,10 @@ BOOST_AUTO_TEST_CASE(an_upgrade_that_failed_does_not_give_the_lock_back) {
 BOOST_AUTO_TEST_CASE(a_cancelled_upgrade_keeps_the_lock) {
     auto h = u.acquire_upgrade();
     std::stop_source stop;
-    db->on_try = [&](const lock_request&) { stop.request_stop(); return std::nullopt; };
+    db->on_try = [&](const lock_request&) {
+        stop.request_stop();
+        return std::nullopt;
+    };
     BOOST_CHECK_THROW(h.upgrade(stop.get_token()), rowlock::cancelled);
     BOOST_TEST((h.mode() == lock_mode::upgrade));
     BOOST_TEST(!h.lost().stop_requested());

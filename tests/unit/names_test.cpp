@@ -34,24 +34,24 @@ const std::vector<std::string> well_formed{
 };
 
 const std::vector<std::string> ill_formed{
-    "\x80",              // a continuation without a lead
+    "\x80",  // a continuation without a lead
     "\xBF",
-    "\xC0\x80",          // overlong NUL
-    "\xC0\xAF",          // overlong slash
-    "\xC1\xBF",          // overlong U+007F
-    "\xC2",              // ends early
+    "\xC0\x80",  // overlong NUL
+    "\xC0\xAF",  // overlong slash
+    "\xC1\xBF",  // overlong U+007F
+    "\xC2",      // ends early
     "\xC2\x41",
     "\xC2\xC0",
-    "\xE0\x80\x80",      // overlong
-    "\xE0\x9F\xBF",      // overlong U+07FF
+    "\xE0\x80\x80",  // overlong
+    "\xE0\x9F\xBF",  // overlong U+07FF
     "\xE0\xA0",
     "\xE2\x82",
     "\xE2\x82\x41",
-    "\xED\xA0\x80",      // U+D800, a surrogate
-    "\xED\xBF\xBF",      // U+DFFF
+    "\xED\xA0\x80",              // U+D800, a surrogate
+    "\xED\xBF\xBF",              // U+DFFF
     "\xED\xA0\xBD\xED\xB0\x80",  // a pair of them: CESU-8
-    "\xF0\x80\x80\x80",  // overlong
-    "\xF0\x8F\xBF\xBF",  // overlong U+FFFF
+    "\xF0\x80\x80\x80",          // overlong
+    "\xF0\x8F\xBF\xBF",          // overlong U+FFFF
     "\xF0\x9F\x9A",
     "\xF0\x9F\x9A\x41",
     "\xF4\x90\x80\x80",  // U+110000

@@ -27,7 +27,10 @@ constexpr auto when_asked = boot_clock::time_point::max();
 BOOST_AUTO_TEST_CASE(nothing_runs_unless_asked) {
     std::atomic<int> runs{0};
     {
-        worker w{[&] { ++runs; return when_asked; }};
+        worker w{[&] {
+            ++runs;
+            return when_asked;
+        }};
         w.stop();
     }
     BOOST_TEST(runs == 0);
@@ -35,7 +38,10 @@ BOOST_AUTO_TEST_CASE(nothing_runs_unless_asked) {
 
 BOOST_AUTO_TEST_CASE(it_runs_when_asked_and_again_when_asked_again) {
     std::atomic<int> runs{0};
-    worker w{[&] { ++runs; return when_asked; }};
+    worker w{[&] {
+        ++runs;
+        return when_asked;
+    }};
     for (int i = 1; i <= 3; ++i) {
         w.run_now();
         BOOST_TEST(eventually([&] { return runs >= i; }));
@@ -51,7 +57,10 @@ BOOST_AUTO_TEST_CASE(it_comes_back_when_its_work_said) {
 
 BOOST_AUTO_TEST_CASE(not_before_its_time) {
     std::atomic<boot_clock::time_point> ran{};
-    worker w{[&] { ran = boot_clock::now(); return when_asked; }};
+    worker w{[&] {
+        ran = boot_clock::now();
+        return when_asked;
+    }};
     const auto at = boot_clock::now() + 20ms;
     w.run_by(at);
     BOOST_TEST(eventually([&] { return ran.load() != boot_clock::time_point{}; }));
@@ -60,7 +69,10 @@ BOOST_AUTO_TEST_CASE(not_before_its_time) {
 
 BOOST_AUTO_TEST_CASE(an_earlier_request_brings_the_work_forward) {
     std::atomic<int> runs{0};
-    worker w{[&] { ++runs; return when_asked; }};
+    worker w{[&] {
+        ++runs;
+        return when_asked;
+    }};
     w.run_by(boot_clock::now() + 1h);
     w.run_now();
     BOOST_TEST(eventually([&] { return runs >= 1; }));
@@ -122,7 +134,10 @@ BOOST_AUTO_TEST_CASE(a_start_that_failed_is_tried_again) {
     rlimit before{};
     BOOST_REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
     std::atomic<int> runs{0};
-    worker w{[&] { ++runs; return when_asked; }};
+    worker w{[&] {
+        ++runs;
+        return when_asked;
+    }};
     const rlimit none{0, before.rlim_max};  // no descriptor is left for its timer
     BOOST_REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
     BOOST_CHECK_THROW(w.run_now(), std::system_error);

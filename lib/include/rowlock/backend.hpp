@@ -50,9 +50,9 @@ struct grant {
 /// The outcome of one renewal.
 struct renewal {
     bool held = true;
-    boot_clock::time_point expires_at{};             ///< if held; counted from before the request was sent
+    boot_clock::time_point expires_at{};       ///< if held; counted from before the request was sent
     loss_reason reason = loss_reason::server;  ///< if not held
-    std::string detail{};                            ///< if not held: what an operator said, for people
+    std::string detail{};                      ///< if not held: what an operator said, for people
 };
 
 /// What a back end is.
@@ -97,7 +97,8 @@ public:
     [[nodiscard]] bool supports(primitive p) const;
 
     std::optional<grant> try_acquire(const lock_request& r, deadline d) { return do_try_acquire(r, d); }
-    std::optional<grant> await(const lock_request& r, const wait_bound& w, std::chrono::milliseconds operation_timeout) {
+    std::optional<grant> await(const lock_request& r, const wait_bound& w,
+                               std::chrono::milliseconds operation_timeout) {
         return do_await(r, w, operation_timeout);
     }
     std::optional<grant> abandon(const lock_request& r, deadline d) { return do_abandon(r, d); }

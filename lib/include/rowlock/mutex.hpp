@@ -14,9 +14,9 @@ namespace rowlock {
 /// When not to use it: between threads of one process only (`std::mutex`), or as the last word on a write (fence it).
 /// Not re-entrant: a second acquisition by the same process waits like anybody else's.
 ///
-/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly: still
-/// busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`. A
-/// database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
+/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly:
+/// still busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`.
+/// A database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
 /// `_until` takes a `std::chrono::steady_clock` point.
 ///
 /// Distinct objects: safe.

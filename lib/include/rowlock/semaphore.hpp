@@ -10,13 +10,14 @@
 
 namespace rowlock {
 
-/// At most `permits` handles at once. Each handle is a lease of its own, so the permit of a holder that died comes back.
+/// At most `permits` handles at once. Each handle is a lease of its own, so the permit of a holder that died comes
+/// back.
 ///
 /// When not to use it: with different numbers for one name. Each asker counts against its own number.
 ///
-/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly: still
-/// busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`. A
-/// database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
+/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly:
+/// still busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`.
+/// A database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
 /// `_until` takes a `std::chrono::steady_clock` point.
 ///
 /// Distinct objects: safe.

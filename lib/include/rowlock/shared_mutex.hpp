@@ -14,9 +14,9 @@ namespace rowlock {
 ///
 /// When not to use it: to turn a shared lock into an exclusive one (`upgrade_mutex`).
 ///
-/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly: still
-/// busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`. A
-/// database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
+/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly:
+/// still busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`.
+/// A database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
 /// `_until` takes a `std::chrono::steady_clock` point.
 ///
 /// Distinct objects: safe.
@@ -47,14 +47,16 @@ public:
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared() { return take(lock_mode::shared, wait_bound{}); }
     template <class Rep, class Period>
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared_for(std::chrono::duration<Rep, Period> d,
-                                                             std::stop_token stop = {}) {
+                                                                    std::stop_token stop = {}) {
         return take(lock_mode::shared, wait_bound{deadline::after(d), std::move(stop)});
     }
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared_until(std::chrono::steady_clock::time_point at,
-                                                               std::stop_token stop = {}) {
+                                                                      std::stop_token stop = {}) {
         return take(lock_mode::shared, wait_bound{deadline{at}, std::move(stop)});
     }
-    [[nodiscard]] lock_handle acquire_shared(std::stop_token stop = {}) { return take(lock_mode::shared, std::move(stop)); }
+    [[nodiscard]] lock_handle acquire_shared(std::stop_token stop = {}) {
+        return take(lock_mode::shared, std::move(stop));
+    }
 };
 
 }  // namespace rowlock

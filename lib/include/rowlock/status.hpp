@@ -15,7 +15,7 @@ struct holder_status {
     lock_mode mode = lock_mode::exclusive;
     std::string owner{};
     std::optional<fencing_token> token{};
-    std::chrono::system_clock::time_point since{};            ///< wall clock of the database's host, for people
+    std::chrono::system_clock::time_point since{};          ///< wall clock of the database's host, for people
     std::optional<std::chrono::milliseconds> expires_in{};  ///< leases only
 };
 

@@ -13,9 +13,9 @@ namespace rowlock {
 /// that one can become exclusive without letting go (`lock_handle::try_upgrade_for`). Two readers who both want to
 /// write cannot lock each other out for ever.
 ///
-/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly: still
-/// busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`. A
-/// database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
+/// `try_acquire*()` is one bounded round trip. `try_acquire*_for` and `_until` wait; an empty result means exactly:
+/// still busy when the wait was over. `acquire*` waits without limit. A requested `stop` ends a wait with `cancelled`.
+/// A database that does not answer adds one `options::operation_timeout` at most, and is a `connection_error`.
 /// `_until` takes a `std::chrono::steady_clock` point.
 ///
 /// Distinct objects: safe.
@@ -47,26 +47,30 @@ public:
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared() { return take(lock_mode::shared, wait_bound{}); }
     template <class Rep, class Period>
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared_for(std::chrono::duration<Rep, Period> d,
-                                                             std::stop_token stop = {}) {
+                                                                    std::stop_token stop = {}) {
         return take(lock_mode::shared, wait_bound{deadline::after(d), std::move(stop)});
     }
     [[nodiscard]] std::optional<lock_handle> try_acquire_shared_until(std::chrono::steady_clock::time_point at,
-                                                               std::stop_token stop = {}) {
+                                                                      std::stop_token stop = {}) {
         return take(lock_mode::shared, wait_bound{deadline{at}, std::move(stop)});
     }
-    [[nodiscard]] lock_handle acquire_shared(std::stop_token stop = {}) { return take(lock_mode::shared, std::move(stop)); }
+    [[nodiscard]] lock_handle acquire_shared(std::stop_token stop = {}) {
+        return take(lock_mode::shared, std::move(stop));
+    }
 
     [[nodiscard]] std::optional<lock_handle> try_acquire_upgrade() { return take(lock_mode::upgrade, wait_bound{}); }
     template <class Rep, class Period>
     [[nodiscard]] std::optional<lock_handle> try_acquire_upgrade_for(std::chrono::duration<Rep, Period> d,
-                                                             std::stop_token stop = {}) {
+                                                                     std::stop_token stop = {}) {
         return take(lock_mode::upgrade, wait_bound{deadline::after(d), std::move(stop)});
     }
     [[nodiscard]] std::optional<lock_handle> try_acquire_upgrade_until(std::chrono::steady_clock::time_point at,
-                                                               std::stop_token stop = {}) {
+                                                                       std::stop_token stop = {}) {
         return take(lock_mode::upgrade, wait_bound{deadline{at}, std::move(stop)});
     }
-    [[nodiscard]] lock_handle acquire_upgrade(std::stop_token stop = {}) { return take(lock_mode::upgrade, std::move(stop)); }
+    [[nodiscard]] lock_handle acquire_upgrade(std::stop_token stop = {}) {
+        return take(lock_mode::upgrade, std::move(stop));
+    }
 };
 
 }  // namespace rowlock
