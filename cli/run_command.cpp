@@ -112,6 +112,7 @@ command run_command(CLI::App& app, std::vector<std::string> job, bool dashes) {
         "and\n"
         "SIGKILL after --grace. If rowlock itself is killed they are killed with it, and only then is the lock "
         "released.\n\n"
+        "SIGINT or SIGTERM, while the command runs or afterwards, puts an end to --hold-at-least, too.\n\n"
         "Signals sent to rowlock are passed on to the command's process group, and ^C, ^Z, fg and bg work as without\n"
         "rowlock. A command stopped by ^Z keeps its lock: it is renewed until the command goes on or ends. A rowlock\n"
         "that is itself stopped (kill -STOP) while its command runs on gives the lock up, and ends the command, after "

@@ -232,6 +232,8 @@ private:
             if (std::exchange(woken_, false)) return;  // our own, for a job that goes on already
             continued_ = job_.stopped();
         }
+        // Not SIGHUP: it makes many programs read their configuration again.
+        if (number == SIGINT || number == SIGTERM || number == SIGQUIT) asked_to_end_ = true;
         job_.signal_group(number);
     }
 
@@ -326,8 +328,10 @@ private:
         const int status = job_.status();
         end_ = {.value = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
                 .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0};
-        // Nothing ran, so nothing needs protection from running again.
-        phase_ = front_gone_ || launcher_.failed() ? phase::done : phase::holding;
+        // Nothing ran, so nothing needs protection from running again; or somebody wants all of this to end, and may
+        // have said so when the job was just over.
+        const bool unwanted = asked_to_end_ || ends_a_wait(end_.signal);
+        phase_ = front_gone_ || unwanted || launcher_.failed() ? phase::done : phase::holding;
     }
 
     // --- the end ------------------------------------------------------------------------------------------------
@@ -371,6 +375,7 @@ private:
     int interrupted_by_ = 0;
     bool front_gone_ = false;
     bool lost_ = false;
+    bool asked_to_end_ = false;
     bool continued_ = false;  ///< the job, by us; that it goes on is still to be heard
     bool woken_ = false;      ///< the front, by us; that it got the SIGCONT is still to be heard
     deadline hold_until_ = deadline::passed();

@@ -193,6 +193,15 @@ class HoldAtLeast(CommandTest):
         self.assertEqual(self.end_of(holder).returncode, 0)
         self.rowlock("run", "--no-wait", "nightly", "--", "true")
 
+    def test_whoever_ends_the_command_ends_the_hold(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number):
+                started = f"started{int(number)}"
+                job = self.start("run", "--hold-at-least", "1h", "nightly", "--", *self.waiting_job(started=started))
+                self.text_of(started)
+                job.send_signal(number)
+                self.assertEqual(self.end_of(job).returncode, 128 + number)
+
     def test_control_without_it_the_lock_is_free_at_once(self):
         self.rowlock("run", "nightly", "--", "true")
         self.rowlock("run", "--no-wait", "nightly", "--", "true")
