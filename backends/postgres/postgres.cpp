@@ -37,8 +37,9 @@ const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE",
 provider advisory(const std::string& to, options opt) {
     detail::check(opt);
     if (opt.fencing)
-        throw unsupported{"advisory locks have no fencing tokens yet; use postgresql+lease:, whose locks always have them",
-                          {.backend = std::string{advisory_backend::name}}};
+        throw unsupported{
+            "advisory locks have no fencing tokens yet; use postgresql+lease:, whose locks always have them",
+            {.backend = std::string{advisory_backend::name}}};
     auto b = std::make_unique<advisory_backend>(conninfo{to, opt}, deadline::after(opt.operation_timeout));
     return provider{std::move(b), std::move(opt)};
 }
