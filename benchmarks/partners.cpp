@@ -110,6 +110,7 @@ partners::partners(const std::filesystem::path& database) {
     done_ = done[child_ == 0 ? 1 : 0];
     close(done[child_ == 0 ? 0 : 1]);
     if (child_ == 0) in_child(database);
+    wait_for_child();
     mutex_.emplace(open_lock(database));
 }
 
@@ -125,6 +126,7 @@ void partners::in_child(const std::filesystem::path& database) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     try {
         auto m = open_lock(database);
+        if (write(done_, "", 1) != 1) _exit(1);
         for (command c{}; read(commands_, &c, sizeof c) == sizeof c;) {
             if (c.what == lock_command)
                 exchange_lock(*page_, child, m, c.times, page_->childs.data(), page_->childs_releases.data());
@@ -146,6 +148,11 @@ void partners::order(int what, std::size_t times) {
     if (write(commands_, &c, sizeof c) != sizeof c) fail("cannot reach the other process");
 }
 
+void partners::wait_for_child() const {
+    char byte = 0;
+    if (read(done_, &byte, 1) != 1) throw std::runtime_error{"the other process ended early"};
+}
+
 void partners::hand_over(std::size_t times, samples& result, samples& release_calls) {
     std::vector<nanoseconds> mine(times), my_releases(times);
     {
@@ -155,8 +162,7 @@ void partners::hand_over(std::size_t times, samples& result, samples& release_ca
         page_->released_at_ns = now().count();
     }
     exchange_lock(*page_, parent, *mutex_, times, mine.data(), my_releases.data());
-    char byte = 0;
-    if (read(done_, &byte, 1) != 1) fail("the other process failed");
+    wait_for_child();
     result.add(mine);
     result.add({page_->childs.data(), times});
     // Not the last ones: nobody waited any more.
@@ -173,8 +179,7 @@ void partners::wake_up(std::size_t times, samples& result) {
     page_->turn = child;
     syscall(SYS_futex, &page_->turn, FUTEX_WAKE, 1, nullptr, nullptr, 0);
     exchange_turn(*page_, parent, times, mine.data());
-    char byte = 0;
-    if (read(done_, &byte, 1) != 1) fail("the other process failed");
+    wait_for_child();
     result.add(mine);
     result.add({page_->childs.data(), times});
 }

@@ -36,6 +36,7 @@ public:
 private:
     void in_child(const std::filesystem::path& database);
     void order(int what, std::size_t times);
+    void wait_for_child() const;
 
     shared_page* page_ = nullptr;
     pid_t child_ = -1;

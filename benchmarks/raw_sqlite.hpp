@@ -19,6 +19,7 @@ public:
         const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
         db_.reset(db);
         if (code != SQLITE_OK) fail();
+        sqlite3_busy_timeout(db, 5000);  // the library renews its leases meanwhile
         run("PRAGMA journal_mode = WAL");
         run("PRAGMA synchronous = NORMAL");
     }

@@ -17,6 +17,8 @@
 
 using namespace std::chrono_literals;
 
+constexpr int wait_for_writers_ms = 5000;  // the lease is renewed in the same file now and then
+
 static void write_stock(SQLite::Database& db, const rowlock::lock_handle& held, int count) {
     SQLite::Transaction tx{db, SQLite::TransactionBehavior::IMMEDIATE};
     rowlock::sqlite::fence(db, held);  // throws lock_lost, and then the transaction is rolled back
@@ -25,7 +27,7 @@ static void write_stock(SQLite::Database& db, const rowlock::lock_handle& held, 
 }
 
 static void hold_and_be_paused(const std::string& file) {
-    SQLite::Database db{file, SQLite::OPEN_READWRITE};
+    SQLite::Database db{file, SQLite::OPEN_READWRITE, wait_for_writers_ms};
     const auto held = rowlock::sqlite::open(file, {.ttl = 300ms}).acquire("stock");
     write_stock(db, held, 5);
     std::raise(SIGSTOP);
@@ -48,7 +50,7 @@ int main(int, char** argv) {
         return 0;
     }
     waitpid(first, nullptr, WUNTRACED);  // until it is paused
-    SQLite::Database db{file, SQLite::OPEN_READWRITE};
+    SQLite::Database db{file, SQLite::OPEN_READWRITE, wait_for_writers_ms};
     write_stock(db, rowlock::sqlite::open(file).acquire("stock"), 7);  // granted when the lease has ended
     kill(first, SIGCONT);
     waitpid(first, nullptr, 0);

@@ -55,13 +55,13 @@ void who_gives_up_does_not_hold_up_those_behind(context& c) {
     auto m = c.mutex(locks);
     auto held = std::make_optional(m.acquire());
     std::stop_source stop;
-    std::jthread first{[&] { BOOST_CHECK_THROW((void)c.mutex(locks).acquire(stop.get_token()), cancelled); }};
+    auto first = in_background([&] { return throws<cancelled>([&] { (void)c.mutex(locks).acquire(stop.get_token()); }); });
     BOOST_TEST(c.waiting(locks, 1));
     std::optional<lock_handle> got;
     std::jthread second{[&] { got = c.mutex(locks).acquire(); }};
     BOOST_TEST(c.waiting(locks, 2));
     stop.request_stop();
-    first.join();
+    BOOST_TEST(first.get());
     BOOST_TEST(c.waiting(locks, 1));
     held.reset();
     second.join();

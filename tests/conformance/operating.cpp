@@ -23,7 +23,7 @@ void status_shows_who_holds_and_who_waits(context& c) {
     const auto before = std::chrono::system_clock::now() - 1s;
     const auto held = locks.acquire("n");
     std::stop_source stop;
-    std::jthread waiter{[&] { BOOST_CHECK_THROW((void)locks.acquire("n", stop.get_token()), cancelled); }};
+    auto waiter = in_background([&] { return throws<cancelled>([&] { (void)locks.acquire("n", stop.get_token()); }); });
     BOOST_TEST(c.waiting(locks, 1));
     const auto all = locks.status();
     BOOST_REQUIRE(all.size() == 1U);
@@ -44,7 +44,7 @@ void status_shows_who_holds_and_who_waits(context& c) {
     BOOST_TEST(all[0].waiters[0].owner == "me");
     BOOST_TEST((all[0].waiters[0].mode == lock_mode::exclusive));
     stop.request_stop();
-    waiter.join();
+    BOOST_TEST(waiter.get());
     BOOST_TEST(c.waiting(locks, 0));
 }
 
@@ -137,13 +137,13 @@ void a_break_ends_the_wait_for_an_upgrade(context& c) {
     upgrade_mutex u{locks, "n"};
     auto upgrade = u.acquire_upgrade();
     const auto reading = u.acquire_shared();
-    std::jthread upgrader{[&] { BOOST_CHECK_THROW(upgrade.upgrade(), lock_lost); }};
+    auto upgrader = in_background([&] { return throws<lock_lost>([&] { upgrade.upgrade(); }); });
     BOOST_TEST(c.waiting(locks, 1));
     std::optional<lock_handle> next;
     std::jthread waiter{[&] { next = u.acquire(); }};
     BOOST_TEST(c.waiting(locks, 2));
     BOOST_TEST(locks.break_lock("n", "test"));
-    upgrader.join();
+    BOOST_TEST(upgrader.get());
     waiter.join();
     BOOST_TEST(next.has_value());
 }

@@ -52,18 +52,17 @@ struct readers_wait_for_the_writer {
     static void run(context& c, provider& locks, Mutex s) {
         auto writer = std::make_optional(s.acquire());
         std::atomic<int> reading{0};
-        {
-            std::vector<std::jthread> readers;
-            for (int i = 0; i < 3; ++i)
-                readers.emplace_back([&] {
-                    const auto mine = s.acquire_shared();
-                    ++reading;
-                    BOOST_TEST(eventually([&] { return reading == 3; }), "all of them at the same time");
-                });
-            BOOST_TEST(c.waiting(locks, 3));
-            BOOST_TEST(reading == 0);
-            writer.reset();
-        }
+        std::vector<std::future<bool>> readers;
+        for (int i = 0; i < 3; ++i)
+            readers.push_back(in_background([&] {
+                const auto mine = s.acquire_shared();
+                ++reading;
+                return eventually([&] { return reading == 3; });
+            }));
+        BOOST_TEST(c.waiting(locks, 3));
+        BOOST_TEST(reading == 0);
+        writer.reset();
+        for (auto& r : readers) BOOST_TEST(r.get(), "all of them at the same time");
         BOOST_TEST(reading == 3);
     }
 };
@@ -101,7 +100,7 @@ struct a_writer_who_gives_up_lets_readers_in {
     static void run(context& c, provider& locks, Mutex s) {
         const auto reader = s.acquire_shared();
         std::stop_source stop;
-        std::jthread writer{[&] { BOOST_CHECK_THROW((void)s.acquire(stop.get_token()), cancelled); }};
+        auto writer = in_background([&] { return throws<cancelled>([&] { (void)s.acquire(stop.get_token()); }); });
         BOOST_TEST(c.waiting(locks, 1));
         std::optional<lock_handle> got;
         std::jthread late{[&] { got = s.acquire_shared(); }};
@@ -109,6 +108,7 @@ struct a_writer_who_gives_up_lets_readers_in {
         stop.request_stop();
         late.join();
         BOOST_TEST(got.has_value(), "nobody is in its way any more");
+        BOOST_TEST(writer.get());
     }
 };
 

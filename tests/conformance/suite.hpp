@@ -7,6 +7,7 @@
 
 #include <rowlock/rowlock.hpp>
 
+#include <support/background.hpp>
 #include <support/eventually.hpp>
 #include <support/recorder.hpp>
 #include <support/slack.hpp>
@@ -18,8 +19,10 @@ namespace rowlock::conformance {
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 using test::eventually;
+using test::in_background;
 using test::patience;
 using test::slack;
+using test::throws;
 
 /// Anything of which one at a time has a name: a mutex, the exclusive side of another primitive, or the last permit.
 class mutex_like {

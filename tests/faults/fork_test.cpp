@@ -11,15 +11,12 @@
 
 #include <rowlock/error.hpp>
 
+#include <support/fork_under_tsan.hpp>
 #include <support/sqlite_file.hpp>
 
 using namespace std::chrono_literals;
 using rowlock::test::eventually;
 using steady = std::chrono::steady_clock;
-
-// A child of a process with threads starts threads of its own here, which is what is tested.
-extern "C" const char* __tsan_default_options();
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace {
 

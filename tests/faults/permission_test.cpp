@@ -15,6 +15,7 @@
 
 #include <rowlock/error.hpp>
 
+#include <support/fork_under_tsan.hpp>
 #include <support/sqlite_file.hpp>
 
 using rowlock::connection_error;
