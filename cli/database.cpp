@@ -21,7 +21,7 @@ std::string_view environment(const char* name) {
 
 std::filesystem::path state_directory() {
     // The specification has relative paths ignored.
-    if (const std::filesystem::path state{environment("XDG_STATE_HOME")}; state.is_absolute()) return state;
+    if (std::filesystem::path state{environment("XDG_STATE_HOME")}; state.is_absolute()) return state;
     if (const std::filesystem::path home{environment("HOME")}; home.is_absolute()) return home / ".local" / "state";
     throw usage_error{
         "no database: give --db URL or set ROWLOCK_DB (the default one would be in the user's state directory, but "

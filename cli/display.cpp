@@ -49,7 +49,7 @@ std::size_t width(char32_t c) {
     // The process's own locale may be C, in which only ASCII has a width; what is printed is UTF-8 all the same.
     static const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
     if (!utf8) return 1;
-    const auto before = uselocale(utf8);
+    auto* const before = uselocale(utf8);
     const int columns = wcwidth(static_cast<wchar_t>(c));
     uselocale(before);
     return columns < 0 ? 1 : static_cast<std::size_t>(columns);

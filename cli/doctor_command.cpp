@@ -46,7 +46,7 @@ void show_text(const std::vector<finding>& findings) {
 command doctor_command(CLI::App& app) {
     auto json = std::make_shared<bool>(false);
     auto* syntax = app.add_subcommand("doctor", "Look at a database, and say what is wrong with it for locking");
-    syntax->add_flag("--json", *json, "Write JSON: {\"findings\": [{\"level\", \"what\", \"found\", \"remedy\"}]}");
+    syntax->add_flag("--json", *json, R"(Write JSON: {"findings": [{"level", "what", "found", "remedy"}]})");
     syntax->footer(
         "Every finding is good, an advice or a problem, and says what to do about it. Changes nothing.\n\n"
         "Exit status: 0 no problem, 1 at least one problem; others as for all commands, see rowlock --help.\n\n"

@@ -27,7 +27,7 @@ struct holder {
 };
 
 struct waiter {
-    explicit waiter(const lock_request& r) : request{r} {}
+    explicit waiter(lock_request r) : request{std::move(r)} {}
 
     lock_request request;
     wall_clock::time_point since = wall_clock::now();

@@ -176,8 +176,8 @@ arena::~arena() {
 }
 
 void arena::claim(const std::filesystem::path& path) {
-    const auto free = std::find_if(file_->slots.begin(), file_->slots.end(),
-                                   [](const presence_slot& s) { return !presence_slot::is_alive(s.life.load()); });
+    auto* const free = std::find_if(file_->slots.begin(), file_->slots.end(),
+                                    [](const presence_slot& s) { return !presence_slot::is_alive(s.life.load()); });
     if (free == file_->slots.end())
         throw connection_error{std::to_string(file_->slots.size()) + " processes use " + path.string() +
                                    " already; there is no room for more",

@@ -13,7 +13,7 @@ namespace rowlock::sqlite {
 
 using namespace std::chrono_literals;
 
-connection::connection(std::filesystem::path file) : file_{std::move(file)}, own_{true} {}
+connection::connection(const std::filesystem::path& file) : file_{file}, own_{true} {}
 
 connection::connection(SQLite::Database& callers) : file_{callers.getFilename()}, own_{false}, db_{&callers} {}
 

@@ -27,7 +27,7 @@ namespace rowlock::sqlite {
 class connection final : public fork_closer {
 public:
     /// A connection of the library's own; opened when it is first needed, and again after a fork.
-    explicit connection(std::filesystem::path file);
+    explicit connection(const std::filesystem::path& file);
     /// The caller's. It must have no transaction open when one of the functions below is called.
     explicit connection(SQLite::Database& callers);
     ~connection();

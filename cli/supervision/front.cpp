@@ -34,7 +34,7 @@ std::vector<pid_t> inherited_children() {
 
 class front {
 public:
-    explicit front(const run_request& request) : strangers_{inherited_children()}, signals_{} {
+    explicit front(const run_request& request) : strangers_{inherited_children()} {
         sigset_t heard = signals_.forwarded();
         sigaddset(&heard, SIGCHLD);
         incoming_ = signal_descriptor(heard);
@@ -153,7 +153,7 @@ private:
 
     // Stops this process; `all` its group as well, as the terminal would have done with ^Z had the job been in it.
     // False: the kernel saw no sense in it. Who continues us does so by SIGCONT, which is waiting in `incoming_` then.
-    bool stop_with(int number, bool all) const {
+    static bool stop_with(int number, bool all) {
         if (all) kill(0, number);
         suffer(number);
         sigset_t pending;

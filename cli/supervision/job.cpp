@@ -59,7 +59,7 @@ void job::end(std::chrono::milliseconds grace) {
     next_ = deadline::after(grace);
     signal_all(SIGTERM);
     signal_all(SIGCONT);  // whoever is stopped could not hear it
-    if (grace <= grace.zero()) kill_all();
+    if (grace <= std::chrono::milliseconds::zero()) kill_all();
 }
 
 void job::kill_all() {

@@ -55,7 +55,7 @@ std::optional<process> look_at(pid_t pid) {
     std::string_view text{buffer.data(), static_cast<std::size_t>(got)};
     // The program's name stands in parentheses and may contain anything, parentheses too.
     const auto behind_name = text.rfind(") ");
-    if (behind_name == text.npos || text.size() < behind_name + 4) return std::nullopt;
+    if (behind_name == std::string::npos || text.size() < behind_name + 4) return std::nullopt;
     text.remove_prefix(behind_name + 2);
     process p{.pid = pid, .state = text.front()};
     text.remove_prefix(1);
