@@ -55,7 +55,8 @@ void who_gives_up_does_not_hold_up_those_behind(context& c) {
     auto m = c.mutex(locks);
     auto held = std::make_optional(m.acquire());
     std::stop_source stop;
-    auto first = in_background([&] { return throws<cancelled>([&] { (void)c.mutex(locks).acquire(stop.get_token()); }); });
+    auto first =
+        in_background([&] { return throws<cancelled>([&] { (void)c.mutex(locks).acquire(stop.get_token()); }); });
     BOOST_TEST(c.waiting(locks, 1));
     std::optional<lock_handle> got;
     std::jthread second{[&] { got = c.mutex(locks).acquire(); }};
