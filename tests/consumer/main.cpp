@@ -9,6 +9,9 @@
 #if __has_include(<rowlock/sqlite.hpp>)
 #include <rowlock/sqlite.hpp>
 #endif
+#if __has_include(<rowlock/postgres.hpp>)
+#include <rowlock/postgres.hpp>
+#endif
 
 namespace {
 
@@ -46,6 +49,14 @@ int main(int argc, char** argv) try {
     const auto file = std::filesystem::path{argv[1]} / "locks.db";
     rowlock::sqlite::migrate(file);
     if (works(rowlock::sqlite::open(file))) std::cout << " sqlite";
+#endif
+#if __has_include(<rowlock/postgres.hpp>)
+    // No server is needed to see that the library found its libpq.
+    try {
+        (void)rowlock::postgres::leases("host=" + (std::filesystem::path{argv[1]} / "missing").string());
+    } catch (const rowlock::connection_error&) {
+        std::cout << " postgres";
+    }
 #endif
     std::cout << '\n';
     return EXIT_SUCCESS;

@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
 # Builds the program in main.cpp outside the tree against the library, and runs it.
 #
-# usage: run.sh pkgconfig|cmake|meson shared|static SOURCE_ROOT CACHE_DIR sqlite|no-sqlite VERSION
+# usage: run.sh pkgconfig|cmake|meson shared|static SOURCE_ROOT CACHE_DIR VERSION [BACK_END...]
 #
 # For pkgconfig and cmake the library is installed; for meson it is a subproject. CXX is the compiler. CACHE_DIR keeps
 # the builds of the library, so that the variants share them and the next run is quick.
 set -euo pipefail
-tool=$1 kind=$2 source=$3 cache=$4 sqlite=$5 version=$6
+tool=$1 kind=$2 source=$3 cache=$4 version=$5
+back_ends=("${@:6}")
 here=$source/tests/consumer
-case $sqlite in
-    sqlite) feature=enabled works='memory connection_error sqlite' ;;
-    no-sqlite) feature=disabled works='memory invalid_argument' ;;
-esac
+works='memory connection_error'
+[[ " ${back_ends[*]} " == *' sqlite '* ]] || works='memory invalid_argument'
+features=()
+for back_end in "${back_ends[@]}"; do
+    works+=" $back_end"
+    features+=("-D$back_end=enabled")
+done
 
 fail() {
     printf 'consumer: %s\n' "$*" >&2
@@ -35,7 +39,7 @@ install_library() {
     if [[ ! -f $build/build.ninja ]]; then
         rm -rf "$build"
         meson setup "$build" "$source" --prefix=/opt/rowlock --libdir=lib --default-library="$kind" \
-            --buildtype=plain -Dauto_features=disabled -Dsqlite="$feature"
+            --buildtype=plain -Dauto_features=disabled "${features[@]}"
     fi
     ninja -C "$build"
     DESTDIR=$work/stage meson install -C "$build" --no-rebuild --quiet
@@ -46,11 +50,11 @@ install_library() {
     if [[ $kind == shared ]]; then check_exports; fi
 }
 
-# What links with the library may link with an SQLiteCpp of its own choice as well; two copies must not meet. (Weak
-# symbols are inline functions of its headers.)
+# What links with the library may link with an SQLiteCpp or libpqxx of its own choice as well; two copies must not meet.
+# (Weak symbols are inline functions of their headers.)
 check_exports() {
-    ! nm -D --defined-only "$libdir/librowlock.so" | grep -E ' [TDBR] _ZN?K?6SQLite' ||
-        fail 'the shared library gives away symbols of SQLiteCpp'
+    ! nm -D --defined-only "$libdir/librowlock.so" | grep -E ' [TDBR] _ZN?K?(6SQLite|4pqxx)' ||
+        fail 'the shared library gives away symbols of SQLiteCpp or libpqxx'
 }
 
 with_pkgconfig() {
@@ -86,7 +90,7 @@ with_meson() {
     tar -C "$source" --exclude='./build*' --exclude=./.git --exclude=./.cache -cf - . |
         tar -C "$work/program/subprojects/rowlock" -xf -
     meson setup "$work/build" "$work/program" --wrap-mode=forcefallback --default-library="$kind" --buildtype=plain \
-        -Drowlock:auto_features=disabled -Drowlock:sqlite="$feature"
+        -Drowlock:auto_features=disabled "${features[@]/#-D/-Drowlock:}"
     ninja -C "$work/build"
     libdir=$work/build/subprojects/rowlock/lib
     program=$work/build/consumer
