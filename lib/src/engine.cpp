@@ -54,7 +54,8 @@ backend& engine::database() const {
 std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
                                            const wait_bound& w) {
     (void)database();
-    const auto started = std::chrono::steady_clock::now();
+    using clock = std::chrono::steady_clock;
+    const auto started = events_.heard() ? clock::now() : clock::time_point{};
     const auto held =
         std::make_shared<held_lock>(lock_request{.name = full_name(options_.key_prefix, name),
                                                  .mode = mode,
@@ -65,15 +66,16 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
                                                  .queued = !w.until.expired()},
                                     options_.key_prefix.size());
     const auto tell = [&](event_sink::event_function what) {
+        if (!events_.heard()) return;
         auto e = held->event();
-        e.duration = std::chrono::steady_clock::now() - started;
+        e.duration = clock::now() - started;
         events_.tell(what, e);
     };
 
     locks_.add(held);  // before the grant, so that a loss right behind it finds whom to tell
     std::optional<grant> got;
     try {
-        got = obtain(held->request(), w);
+        got = obtain(held->settled_request(), w);
     } catch (const cancelled&) {
         locks_.remove(*held);
         tell(&observer::cancelled);
@@ -84,7 +86,7 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
     }
     if (!got) {
         locks_.remove(*held);
-        tell(held->request().queued ? &observer::timed_out : &observer::busy);
+        tell(held->settled_request().queued ? &observer::timed_out : &observer::busy);
         return std::nullopt;
     }
     held->granted(*got, mode);
@@ -184,10 +186,10 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
 
 void engine::release(held_lock& h) {
     look_at_the_clock(h);  // a lease that ended unnoticed was lost, not released
-    const auto r = h.request();
-    auto e = h.event();
+    auto e = events_.heard() ? h.event() : lock_event{};
     const auto before = h.release();
     if (before == held_lock::phase::released) return;
+    const auto& r = h.settled_request();
     locks_.remove(h);
     try {
         backend_->release(r, operation_deadline());

@@ -13,6 +13,9 @@ class event_sink {
 public:
     event_sink(std::shared_ptr<observer> to, std::string_view backend) : to_{std::move(to)}, backend_{backend} {}
 
+    /// False: nobody listens, and there is no need to find out what to tell.
+    [[nodiscard]] bool heard() const noexcept { return to_ != nullptr; }
+
     using event_function = void (observer::*)(const lock_event&);
 
     void tell(event_function what, lock_event e) const noexcept {
