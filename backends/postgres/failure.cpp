@@ -8,14 +8,12 @@ std::string field(const PGresult* r, int code) {
     return value ? value : "";
 }
 
-constexpr auto not_migrated =
-    "the tables of rowlock are missing in this PostgreSQL database or older than this library; run `rowlock migrate` "
-    "on it first: ";
-
-std::string advice(std::string_view state, const std::string& message) {
+std::string advice(std::string_view state, const std::string& message, const std::string& schema) {
     if (state == "42501")
         return "this role may not do that: " + message +
-               "; grant it what docs/operating.md lists (USAGE on schema rowlock, and rights on its tables)";
+               "; if it is for locks, let the owner of the tables run: " + "GRANT USAGE ON SCHEMA \"" + schema +
+               "\" TO role; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES " + "IN SCHEMA \"" + schema +
+               "\" TO role";
     if (state == "25006")
         return "this PostgreSQL server is read-only (a standby, or default_transaction_read_only): " + message +
                "; connect to the primary, with target_session_attrs=read-write in the connection string";
@@ -43,22 +41,26 @@ std::string one_line(std::string_view message) {
     return out;
 }
 
-void fail(std::string_view state, const std::string& message, std::string_view backend) {
+void fail(std::string_view state, const std::string& message, std::string_view backend, std::string_view schema) {
     const error_context context{.backend = std::string{backend}, .sqlstate = std::string{state}};
     if (state == sqlstate::deadlock_detected)
         throw deadlock_detected{"PostgreSQL ended this wait, because it closed a circle of waits: " + message, context};
     // A missing table, schema, column or function.
     if (state == "42P01" || state == "3F000" || state == "42703" || state == "42883")
-        throw schema_error{not_migrated + message, context};
-    throw connection_error{advice(state, message), context};
+        throw schema_error{"the tables of rowlock are missing in schema \"" + std::string{schema} +
+                               "\" of this PostgreSQL database, or older than this library; run `rowlock migrate` on "
+                               "it first: " +
+                               message,
+                           context};
+    throw connection_error{advice(state, message, std::string{schema}), context};
 }
 
-void fail(const PGresult* failed, std::string_view backend) {
+void fail(const PGresult* failed, std::string_view backend, std::string_view schema) {
     auto message = field(failed, PG_DIAG_MESSAGE_PRIMARY);
     if (message.empty()) message = one_line(PQresultErrorMessage(failed));
     if (const auto detail = field(failed, PG_DIAG_MESSAGE_DETAIL); !detail.empty())
         message += " (" + one_line(detail) + ")";
-    fail(field(failed, PG_DIAG_SQLSTATE), message, backend);
+    fail(field(failed, PG_DIAG_SQLSTATE), message, backend, schema);
 }
 
 }  // namespace rowlock::postgres
