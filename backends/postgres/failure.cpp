@@ -8,13 +8,17 @@ std::string field(const PGresult* r, int code) {
     return value ? value : "";
 }
 
+// As migrations/postgres and docs/operating.md have it.
+constexpr auto grants =
+    "GRANT USAGE ON SCHEMA rowlock TO role; GRANT SELECT ON ALL TABLES IN SCHEMA rowlock TO role; GRANT INSERT, UPDATE "
+    "ON rowlock.lock, rowlock.part TO role; to break and purge also GRANT INSERT ON rowlock.break TO role; GRANT "
+    "UPDATE ON rowlock.floor TO role; GRANT DELETE ON rowlock.lock, rowlock.part TO role";
+
 std::string advice(std::string_view state, const std::string& message, const std::string& schema) {
-    if (state == "42501")
+    if (state == sqlstate::insufficient_privilege)
         return "this role may not do that: " + message +
-               "; if it is for locks, let the owner of the tables run: " + "GRANT USAGE ON SCHEMA \"" + schema +
-               "\" TO role; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES " + "IN SCHEMA \"" + schema +
-               "\" TO role";
-    if (state == "25006")
+               "; what leases need, the owner of the tables gives: " + in_schema(grants, schema);
+    if (state == sqlstate::read_only)
         return "this PostgreSQL server is read-only (a standby, or default_transaction_read_only): " + message +
                "; connect to the primary, with target_session_attrs=read-write in the connection string";
     if (state == "53200")

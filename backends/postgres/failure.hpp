@@ -14,6 +14,8 @@ namespace rowlock::postgres {
 /// The SQLSTATEs that this back end tells apart. https://www.postgresql.org/docs/current/errcodes-appendix.html
 namespace sqlstate {
 inline constexpr std::string_view deadlock_detected = "40P01";
+inline constexpr std::string_view insufficient_privilege = "42501";
+inline constexpr std::string_view read_only = "25006";
 inline constexpr std::string_view lock_not_available = "55P03";
 inline constexpr std::string_view query_canceled = "57014";
 }  // namespace sqlstate

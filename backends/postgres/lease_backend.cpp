@@ -375,7 +375,8 @@ std::vector<lock_status> lease_backend::do_inspect(std::string_view prefix, dead
     }
     for (auto& k : lease_store::key_rows(*here, d))
         if (const auto n = queues.find(k.key); n != queues.end()) all.at(n->second).waiters.push_back(std::move(k.who));
-    for (auto& [n, who] : room_.behind_the_first())
+    // Behind a pooler no session can queue: there one's own waiters are all that can be seen.
+    for (auto& [n, who] : pooled_ ? room_.everybody() : room_.behind_the_first())
         if (const auto status = all.find(n); status != all.end()) status->second.waiters.push_back(std::move(who));
     std::vector<lock_status> sorted;
     for (auto& [n, status] : all)

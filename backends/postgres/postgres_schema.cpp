@@ -82,8 +82,7 @@ void postgres_target::exclusively(const std::function<void()>& change) {
         (void)s.run_script("COMMIT", deadline::after(timeout_));
     } catch (const error& e) {
         session_.reset();  // which rolls back
-        constexpr std::string_view insufficient_privilege = "42501";
-        if (e.sqlstate() != insufficient_privilege) throw;
+        if (e.sqlstate() != sqlstate::insufficient_privilege) throw;
         throw connection_error{
             "this role may not migrate the database; let a superuser run `GRANT CREATE ON DATABASE ... TO role` first, "
             "or the output of `rowlock migrate --print`; nothing was changed",

@@ -59,6 +59,8 @@ public:
     /// @throws no_answer
     bool take_notification(std::string_view payload);
 
+    /// The name of the back end that uses it.
+    [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
     /// Which rowlock's tables are in, for this session.
     [[nodiscard]] const std::string& schema() const noexcept { return schema_; }
     [[nodiscard]] bool usable() const noexcept { return usable_; }
