@@ -32,12 +32,13 @@ std::unique_ptr<migration_target> target_of(std::string_view rest, const options
 }  // namespace
 
 const detail::backend_entry advisory_entry{"postgresql+advisory:", "postgresql+advisory://HOST/DATABASE",
-                                           &open_advisory, &target_of, &diagnose};
+                                           &open_advisory, &target_of, &diagnose_advisory};
 const detail::backend_entry lease_entry{"postgresql+lease:", "postgresql+lease://HOST/DATABASE", &open_leases,
-                                        &target_of, &diagnose};
+                                        &target_of, &diagnose_leases};
 const detail::backend_entry default_entry{"postgresql:", "postgresql://HOST/DATABASE", &open_advisory, &target_of,
-                                          &diagnose};
-const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE", &open_advisory, &target_of, &diagnose};
+                                          &diagnose_advisory};
+const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE", &open_advisory, &target_of,
+                                        &diagnose_advisory};
 
 provider advisory(const std::string& to, options opt) {
     detail::check(opt);

@@ -222,8 +222,14 @@ std::vector<provider_kind> provider_kinds() {
                    false,
                    [](options o) { return std::make_unique<lease_store>(std::move(o)); },
                    {"postgresql+lease"}});
-    all.push_back({"postgresql-lease-pooled", "postgresql+lease", true, true, false,
-                   [](options o) { return std::make_unique<pooled_lease_store>(std::move(o)); }});
+    all.push_back({"postgresql-lease-pooled",
+                   "postgresql+lease",
+                   true,
+                   true,
+                   false,
+                   [](options o) { return std::make_unique<pooled_lease_store>(std::move(o)); },
+                   {},
+                   false});
 #endif
     return all;
 }
