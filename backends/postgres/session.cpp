@@ -44,7 +44,7 @@ void let_reads_wait(int socket) {
 
 }  // namespace
 
-session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend} {
+session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend}, schema_{to.schema} {
     try {
         connect(to, d);
     } catch (...) {
@@ -134,9 +134,16 @@ void session::flush(deadline d) {
     }
 }
 
+const char* session::text_of(const statement& s) {
+    if (schema_ == default_schema) return s.sql;
+    auto& text = texts_[&s];
+    if (text.empty()) text = in_schema(s.sql, schema_);
+    return text.c_str();
+}
+
 void session::prepare(const statement& s, deadline d) {
     if (std::find(prepared_.begin(), prepared_.end(), &s) != prepared_.end()) return;
-    if (PQsendPrepare(connection_, s.name, s.sql, 0, nullptr) == 0)
+    if (PQsendPrepare(connection_, s.name, text_of(s), 0, nullptr) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     (void)collect(d);
     prepared_.push_back(&s);
@@ -145,8 +152,9 @@ void session::prepare(const statement& s, deadline d) {
 result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                           const int* formats) {
     if (prepares) prepare(s, d);
-    const int sent = prepares ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
-                              : PQsendQueryParams(connection_, s.sql, n, nullptr, values, lengths, formats, binary);
+    const int sent = prepares
+                         ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
+                         : PQsendQueryParams(connection_, text_of(s), n, nullptr, values, lengths, formats, binary);
     if (sent == 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     return collect(d);
 }
@@ -157,7 +165,8 @@ result session::run_script(const std::string& sql, deadline d) {
 }
 
 void session::send_script(const std::string& sql, deadline d) {
-    if (PQsendQuery(connection_, sql.c_str()) == 0)
+    const bool as_it_is = schema_ == default_schema;
+    if (PQsendQuery(connection_, (as_it_is ? sql : in_schema(sql, schema_)).c_str()) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     flush(d);
 }
@@ -199,15 +208,18 @@ result session::collect(deadline d) {
         auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
         end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
     }
-    if (failed.raw()) fail(failed.raw(), backend_);
+    if (failed.raw()) fail(failed.raw(), backend_, schema_);
     return last;
 }
 
-int session::take_notifications() {
+bool session::take_notification(std::string_view payload) {
     if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
-    int count = 0;
-    for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_), ++count) PQfreemem(n);
-    return count;
+    bool found = false;
+    for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_)) {
+        found = found || n->extra == payload;
+        PQfreemem(n);
+    }
+    return found;
 }
 
 std::string session::last_words() {

@@ -3,7 +3,7 @@
 namespace rowlock::postgres {
 namespace {
 
-constexpr statement backend_pid{"rowlock_pid", "SELECT pg_catalog.pg_backend_pid()"};
+constexpr statement where_am_i{"rowlock_where", "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()"};
 
 // Settings that this version of the server does not have are left out.
 //  - Timeouts: a role or a database may have defaults that would end a wait, or a session that holds locks and is idle.
@@ -34,7 +34,10 @@ WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply'))sql"};
 
 void settle_in(session& s, bool transaction_pooled, deadline d) {
     s.prepares = !transaction_pooled;
-    s.pid = static_cast<int>(s.run(backend_pid, d).integer(0, 0));
+    const auto here = s.run(where_am_i, d);
+    s.pid = static_cast<int>(here.integer(0, 0));
+    if (here.truth(0, 1))
+        fail(sqlstate::read_only, "its locks would exclude nobody on the primary", s.backend(), s.schema());
     if (!transaction_pooled) (void)s.run(settle, d);
 }
 
