@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <rowlock/deadline.hpp>
@@ -58,6 +59,9 @@ public:
     /// @throws no_answer
     int take_notifications();
 
+    /// What the statement that failed last had brought before that: rows, if only its commit failed.
+    [[nodiscard]] result rows_before_failure() noexcept { return std::move(before_failure_); }
+
     [[nodiscard]] bool usable() const noexcept { return usable_; }
     void abandon() noexcept { usable_ = false; }
     [[nodiscard]] int socket() const noexcept { return socket_; }
@@ -92,6 +96,7 @@ private:
     wake_up wake_up_;
     std::vector<const statement*> prepared_;
     std::string notice_;
+    result before_failure_;
     std::string why_;
 };
 
