@@ -208,7 +208,10 @@ result session::collect(deadline d) {
         auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
         end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
     }
-    if (failed.raw()) fail(failed.raw(), backend_, schema_);
+    if (failed.raw()) {
+        before_failure_ = std::move(last);
+        fail(failed.raw(), backend_, schema_);
+    }
     return last;
 }
 

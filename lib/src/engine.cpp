@@ -1,6 +1,5 @@
 #include "engine.hpp"
 
-#include <algorithm>
 #include <exception>
 #include <random>
 #include <stdexcept>
@@ -51,26 +50,38 @@ backend& engine::database() const {
     return *backend_;
 }
 
+std::shared_ptr<held_lock> engine::new_lock(std::string_view name, lock_mode mode, std::uint32_t permits, bool queued) {
+    return std::make_shared<held_lock>(
+        lock_request{.name = full_name(options_.key_prefix, name),
+                     .mode = mode,
+                     .permits = permits,
+                     .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
+                     .owner = options_.owner,
+                     .ttl = options_.ttl,
+                     .queued = queued},
+        options_.key_prefix.size());
+}
+
+lock_handle engine::hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode) {
+    held->granted(g, mode);
+    lock_handle handle{shared_from_this(), held};
+    keeper_.watch(*held);
+    return handle;
+}
+
+void engine::tell(event_sink::event_function what, const held_lock& h,
+                  std::chrono::steady_clock::time_point started) const {
+    if (!events_.heard()) return;
+    auto e = h.event();
+    e.duration = events_.now() - started;
+    events_.tell(what, e);
+}
+
 std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
                                            const wait_bound& w) {
     (void)database();
-    using clock = std::chrono::steady_clock;
-    const auto started = events_.heard() ? clock::now() : clock::time_point{};
-    const auto held =
-        std::make_shared<held_lock>(lock_request{.name = full_name(options_.key_prefix, name),
-                                                 .mode = mode,
-                                                 .permits = permits,
-                                                 .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
-                                                 .owner = options_.owner,
-                                                 .ttl = options_.ttl,
-                                                 .queued = !w.until.expired()},
-                                    options_.key_prefix.size());
-    const auto tell = [&](event_sink::event_function what) {
-        if (!events_.heard()) return;
-        auto e = held->event();
-        e.duration = clock::now() - started;
-        events_.tell(what, e);
-    };
+    const auto started = events_.now();
+    const auto held = new_lock(name, mode, permits, !w.until.expired());
 
     locks_.add(held);  // before the grant, so that a loss right behind it finds whom to tell
     std::optional<grant> got;
@@ -78,7 +89,7 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
         got = obtain(held->settled_request(), w);
     } catch (const cancelled&) {
         locks_.remove(*held);
-        tell(&observer::cancelled);
+        tell(&observer::cancelled, *held, started);
         throw;
     } catch (...) {
         locks_.remove(*held);
@@ -86,13 +97,11 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
     }
     if (!got) {
         locks_.remove(*held);
-        tell(held->settled_request().queued ? &observer::timed_out : &observer::busy);
+        tell(held->settled_request().queued ? &observer::timed_out : &observer::busy, *held, started);
         return std::nullopt;
     }
-    held->granted(*got, mode);
-    lock_handle handle{shared_from_this(), held};
-    keeper_.watch(*held);
-    tell(&observer::granted);
+    auto handle = hand_over(held, *got, mode);
+    tell(&observer::granted, *held, started);
     return handle;
 }
 
@@ -131,22 +140,6 @@ std::optional<grant> engine::obtain(const lock_request& r, const wait_bound& w) 
     }
     if (!got && w.stop.stop_requested()) cancel();
     return got;
-}
-
-std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std::string> names, const wait_bound& w) {
-    std::vector<std::string_view> order{names.begin(), names.end()};
-    std::sort(order.begin(), order.end());
-    order.erase(std::unique(order.begin(), order.end()), order.end());
-    for (const auto name : order) (void)full_name(options_.key_prefix, name);  // a bad name takes nothing
-
-    std::vector<lock_handle> all;
-    all.reserve(order.size());
-    for (const auto name : order) {
-        auto one = acquire(name, lock_mode::exclusive, 1, w);
-        if (!one) return std::nullopt;
-        all.push_back(std::move(*one));
-    }
-    return all;
 }
 
 bool engine::upgrade(held_lock& h, const wait_bound& w) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -45,8 +47,15 @@ public:
 private:
     engine(std::unique_ptr<backend> b, options opt);
 
+    [[nodiscard]] std::shared_ptr<held_lock> new_lock(std::string_view name, lock_mode mode, std::uint32_t permits,
+                                                      bool queued);
+    [[nodiscard]] lock_handle hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode);
+    void tell(event_sink::event_function what, const held_lock& h, std::chrono::steady_clock::time_point started) const;
+
     std::optional<grant> obtain(const lock_request& r, const wait_bound& w);
     std::optional<grant> ask(const lock_request& r);
+    std::optional<std::vector<lock_handle>> try_all(std::span<const std::string_view> names, bool last_try);
+    several_grants ask(std::span<const lock_request> all);
 
     const options options_;
     const std::unique_ptr<backend> backend_;

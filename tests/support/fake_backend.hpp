@@ -25,6 +25,7 @@ public:
     std::chrono::milliseconds lease = std::chrono::seconds{30};
 
     std::function<std::optional<grant>(const lock_request&)> on_try;
+    std::function<several_grants(std::span<const lock_request>)> on_try_all;  ///< of `fake_backend_for_many`
     std::function<std::optional<grant>(const lock_request&, const wait_bound&)> on_await;
     std::function<std::optional<grant>(const lock_request&)> on_abandon;
     std::function<void(const lock_request&)> on_release;
@@ -83,7 +84,7 @@ private:
     fake_database& db_;
 };
 
-class fake_backend final : public backend {
+class fake_backend : public backend {
 public:
     explicit fake_backend(std::shared_ptr<fake_database> db) : db_{std::move(db)} {}
 
@@ -119,7 +120,20 @@ private:
     }
     void do_listen(listener* l) override { db_->listener = l; }
 
+protected:
     std::shared_ptr<fake_database> db_;
+};
+
+/// One that takes several locks at once by itself, as the database is told by `on_try_all`.
+class fake_backend_for_many final : public fake_backend {
+public:
+    using fake_backend::fake_backend;
+
+private:
+    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline) override {
+        db_->note("try all", all.front().id);
+        return db_->on_try_all(all);
+    }
 };
 
 }  // namespace rowlock::test
