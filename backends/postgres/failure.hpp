@@ -14,6 +14,8 @@ namespace sqlstate {
 inline constexpr std::string_view deadlock_detected = "40P01";
 inline constexpr std::string_view lock_not_available = "55P03";
 inline constexpr std::string_view query_canceled = "57014";
+inline constexpr std::string_view serialization_failure = "40001";
+inline constexpr std::string_view invalid_statement_name = "26000";
 }  // namespace sqlstate
 
 /// The connection failed, or brought no answer in time. The statement may have been carried out. Never leaves the

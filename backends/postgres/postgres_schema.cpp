@@ -24,11 +24,25 @@ constexpr auto one_at_a_time = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({
 
 }  // namespace
 
+postgres_target::postgres_target(PGconn* borrowed, const options& opt) : timeout_{opt.operation_timeout} {
+    visit_.emplace(borrowed);
+    session_.emplace(borrowed, "postgresql");
+    session_->prepares = false;
+}
+
 session& postgres_target::connected() {
-    if (session_ && session_->usable()) return *session_;
-    session_.emplace(to_, "postgresql", deadline::after(timeout_));
+    if (session_ && (session_->usable() || !to_)) return *session_;
+    session_.emplace(*to_, "postgresql", deadline::after(timeout_));
     session_->prepares = false;
     return *session_;
+}
+
+void postgres_target::roll_back() noexcept {
+    try {
+        if (session_->in_transaction()) (void)session_->run_script("ROLLBACK", deadline::after(timeout_));
+    } catch (const std::exception&) {
+        if (to_) session_.reset();  // which rolls back; one that is borrowed is broken now, and its owner will see
+    }
 }
 
 std::vector<applied_migration> postgres_target::applied() {
@@ -52,7 +66,7 @@ void postgres_target::exclusively(const std::function<void()>& change) {
         change();
         (void)s.run_script("COMMIT", deadline::after(timeout_));
     } catch (...) {
-        session_.reset();  // which rolls back
+        roll_back();
         throw;
     }
 }

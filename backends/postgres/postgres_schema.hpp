@@ -12,11 +12,13 @@ namespace rowlock::postgres {
 /// The steps in migrations/postgres/, written into a source at build time.
 [[nodiscard]] std::span<const migration> migrations();
 
-/// Migrates a database, over a connection that is opened when something is asked. Works through poolers, too:
-/// everything that belongs together is one transaction.
+/// Migrates a database, over a connection that is opened when something is asked, or one that somebody has. Works
+/// through poolers, too: everything that belongs together is one transaction.
 class postgres_target final : public migration_target {
 public:
     postgres_target(conninfo to, const options& opt) : to_{std::move(to)}, timeout_{opt.operation_timeout} {}
+    /// @param borrowed outlives this; no transaction is open on it
+    postgres_target(PGconn* borrowed, const options& opt);
 
     std::span<const migration> available() const override { return migrations(); }
     std::vector<applied_migration> applied() override;
@@ -25,9 +27,11 @@ public:
 
 private:
     session& connected();
+    void roll_back() noexcept;
 
-    const conninfo to_;
+    const std::optional<conninfo> to_;  ///< empty: the connection is borrowed
     const std::chrono::milliseconds timeout_;
+    std::optional<visit> visit_;
     std::optional<session> session_;
 };
 

@@ -13,6 +13,8 @@ class event_sink {
 public:
     event_sink(std::shared_ptr<observer> to, std::string_view backend) : to_{std::move(to)}, backend_{backend} {}
 
+    [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
+
     using event_function = void (observer::*)(const lock_event&);
 
     void tell(event_function what, lock_event e) const noexcept {
