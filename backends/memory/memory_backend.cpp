@@ -106,6 +106,19 @@ class memory_backend final : public backend {
         return std::nullopt;
     }
 
+    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline) override {
+        const std::lock_guard lock{mutex_};
+        const auto taken = std::find_if(all.begin(), all.end(), [&](const lock_request& r) {
+            const auto n = names_.find(r.name);
+            return n != names_.end() && !(n->second.queue.empty() && n->second.admits(r));
+        });
+        several_grants got{.busy = static_cast<std::size_t>(taken - all.begin())};
+        if (taken == all.end())
+            for (const auto& r : all)
+                got.all.push_back(names_.try_emplace(r.name, lock_state{floor_}).first->second.give(r));
+        return got;
+    }
+
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w, std::chrono::milliseconds) override {
         std::unique_lock lock{mutex_};
         const auto me = waiters_.at(r.id);

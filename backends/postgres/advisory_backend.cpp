@@ -8,6 +8,8 @@
 
 #include "advisory_break.hpp"
 #include "advisory_status.hpp"
+#include "fenced_sql.hpp"
+#include "lease_store.hpp"
 #include "pooler.hpp"
 #include "server_wait.hpp"
 
@@ -25,8 +27,10 @@ lock_keys needed_keys(const lock_request& r) {
 
 }  // namespace
 
-advisory_backend::advisory_backend(conninfo to, deadline d)
-    : sessions_{to, name, false, [this](member& m, const std::string& why) { session_gone(m, why); }} {
+advisory_backend::advisory_backend(conninfo to, bool fencing, deadline d)
+    : fencing_{fencing}, sessions_{to, name, false, [this](member& m, const std::string& why) {
+                                       session_gone(m, why);
+                                   }} {
     const auto first = sessions_.any(d);
     refuse_transaction_pooler(*first, to, name, d);
 }
@@ -34,7 +38,7 @@ advisory_backend::advisory_backend(conninfo to, deadline d)
 advisory_backend::~advisory_backend() { do_listen(nullptr); }
 
 backend_traits advisory_backend::do_traits() const {
-    return {.name = name, .shared_mutex = true, .semaphore = true, .fair = true};
+    return {.name = name, .shared_mutex = true, .semaphore = true, .fair = true, .tokens = fencing_};
 }
 
 void advisory_backend::do_listen(listener* l) {
@@ -43,22 +47,63 @@ void advisory_backend::do_listen(listener* l) {
 }
 
 std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, deadline d) {
-    {
-        const std::lock_guard lock{mutex_};
-        if (holdings_.contains(r.id)) return grant{};
-    }
+    if (auto got = held_by(r.id)) return got;
     if (!room_.anybody(r.name))
         if (auto got = attempt(r, d)) return got;
     if (r.queued) room_.join(r);
     return std::nullopt;
 }
 
+std::optional<grant> advisory_backend::held_by(const request_id& id) const {
+    const std::lock_guard lock{mutex_};
+    const auto found = holdings_.find(id);
+    return found == holdings_.end() ? std::nullopt : std::optional{grant{.token = found->second.token}};
+}
+
+bool advisory_backend::admits(const lock_request& r) const {
+    const auto n = names_.find(r.name);
+    return n == names_.end() || n->second.held.admit(r);
+}
+
+several_grants advisory_backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {
+    const auto first_refused = [&] {
+        const std::lock_guard lock{mutex_};
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const lock_request& r) { return room_.anybody(r.name) || !admits(r); });
+        return static_cast<std::size_t>(found - all.begin());
+    };
+    several_grants got{.busy = first_refused()};
+    if (got.busy < all.size()) return got;
+    std::vector<std::string_view> names;
+    std::vector<std::int64_t> keys;
+    for (const auto& r : all) {
+        names.emplace_back(r.name);
+        keys.push_back(key_of(r.name));
+    }
+    const auto here = sessions_.any(d);
+    // Again: what was granted in this session since is in the table by now.
+    got.busy = first_refused();
+    if (got.busy < all.size()) return got;
+    std::vector<fencing_token> tokens;
+    if (fencing_) {
+        auto fenced = fenced_sql::try_all(*here, names, keys, d);
+        got.busy = fenced.busy;
+        tokens = std::move(fenced.all);
+    } else {
+        got.busy = advisory_sql::try_all(*here, keys, d);
+    }
+    if (got.busy < all.size()) return got;
+    for (std::size_t i = 0; i < all.size(); ++i)
+        got.all.push_back(record(all[i], {.mode = lock_mode::exclusive, .keys = {.name = keys[i]}}, here,
+                                 fencing_ ? std::optional{tokens[i]} : std::nullopt));
+    return got;
+}
+
 // One question in a session that may hold other locks.
 std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d) {
     {
         const std::lock_guard lock{mutex_};
-        const auto n = names_.find(r.name);
-        if (n != names_.end() && !n->second.held.admit(r)) return std::nullopt;
+        if (!admits(r)) return std::nullopt;
     }
     const auto keys = needed_keys(r);
     auto here = sessions_.any(d);
@@ -67,8 +112,8 @@ std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d
     {
         // Again: what was granted in this session since is in the table by now.
         const std::lock_guard lock{mutex_};
+        if (!admits(r)) return std::nullopt;
         if (const auto n = names_.find(r.name); n != names_.end()) {
-            if (!n->second.held.admit(r)) return std::nullopt;
             taken = n->second.permits;
             shares_already = std::any_of(n->second.sharing.begin(), n->second.sharing.end(),
                                          [&](const auto& s) { return s.first == here.who().get(); });
@@ -76,10 +121,14 @@ std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d
     }
     const auto permits = r.mode == lock_mode::permit ? choose_permits(r, keys, std::move(taken), permits_at_once)
                                                      : std::vector<std::int64_t>{};
+    if (fencing_) {
+        const auto fenced = fenced_sql::try_lock(*here, r.name, r.mode, keys, permits, shares_already, d);
+        if (!fenced) return std::nullopt;
+        return record(r, fenced->lock, here, fenced->token);
+    }
     const auto got = advisory_sql::try_lock(*here, r.mode, keys, permits, shares_already, d);
     if (!got) return std::nullopt;
-    record(r, *got, here);
-    return grant{};
+    return record(r, *got, here, std::nullopt);
 }
 
 // Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
@@ -100,20 +149,22 @@ std::vector<std::int64_t> advisory_backend::choose_permits(const lock_request& r
     return chosen;
 }
 
-void advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_pool::use& u) {
+grant advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_pool::use& u,
+                               std::optional<fencing_token> token) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
-    holdings_.emplace(r.id, holding{r, l, u.who()});
+    holdings_.emplace(r.id, holding{r, l, u.who(), token});
     auto& n = names_[r.name];
     n.held.add(r.mode);
     if (l.mode == lock_mode::permit) n.permits.push_back(l.permit);
-    if (l.mode != lock_mode::shared) return;
+    if (l.mode != lock_mode::shared) return {.token = token};
     const auto here =
         std::find_if(n.sharing.begin(), n.sharing.end(), [&](const auto& s) { return s.first == u.who().get(); });
     if (here != n.sharing.end())
         ++here->second;
     else
         n.sharing.emplace_back(u.who().get(), 1);
+    return {.token = token};
 }
 
 // Under the lock.
@@ -166,14 +217,31 @@ std::optional<grant> advisory_backend::wait_here(const lock_request& r, const se
     if (!answer) return std::nullopt;
     const auto got = advisory_sql::outcome_of(*answer, r.mode, keys);
     if (!got) return std::nullopt;
-    record(r, *got, here);
-    return grant{};
+    return record(r, *got, here,
+                  fencing_ ? std::optional{token_after_wait(r, *got, here, operation_timeout)} : std::nullopt);
+}
+
+// A name is never put into a script, so the token of a lock that was waited for takes a statement of its own.
+fencing_token advisory_backend::token_after_wait(const lock_request& r, const advisory_lock& l,
+                                                 const session_pool::use& here,
+                                                 std::chrono::milliseconds operation_timeout) {
+    try {
+        return fenced_sql::raise(*here, r.name, deadline::after(operation_timeout));
+    } catch (const no_answer&) {
+        throw;  // the session is gone, and the lock with it
+    } catch (const error&) {
+        try {
+            advisory_sql::unlock(*here, l, deadline::after(operation_timeout));
+        } catch (const error&) {
+            here->abandon();  // closing it gives the lock back
+        }
+        throw;
+    }
 }
 
 std::optional<grant> advisory_backend::do_abandon(const lock_request& r, deadline) {
     room_.leave(r.id);
-    const std::lock_guard lock{mutex_};
-    return holdings_.contains(r.id) ? std::optional{grant{}} : std::nullopt;
+    return held_by(r.id);
 }
 
 void advisory_backend::do_release(const lock_request& r, deadline d) {
@@ -218,9 +286,12 @@ std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, d
         const std::lock_guard lock{mutex_};
         for (const auto& [id, h] : holdings_) {
             status.know(h.request.name);
-            status.add_holder(
-                h.at->s.pid, h.request.name,
-                {.mode = h.request.mode, .owner = h.request.owner, .token = {}, .since = h.since, .expires_in = {}});
+            status.add_holder(h.at->s.pid, h.request.name,
+                              {.mode = h.request.mode,
+                               .owner = h.request.owner,
+                               .token = h.token,
+                               .since = h.since,
+                               .expires_in = {}});
         }
     }
     for (auto& [n, who] : room_.everybody()) status.know(n);
@@ -241,6 +312,13 @@ bool advisory_backend::do_break(std::string_view n, std::string_view reason, std
             "wait for locks",
             {.lock_name = std::string{n}, .backend = std::string{name}}};
     return advisory_break(**here, n, reason, by, d) > 0;
+}
+
+std::size_t advisory_backend::do_purge(std::chrono::milliseconds idle, deadline d) {
+    if (!fencing_)
+        throw unsupported{"advisory locks leave no idle names behind, unless they have fencing tokens",
+                          {.backend = std::string{name}}};
+    return lease_store::purge(*sessions_.any(d), idle, d);
 }
 
 void advisory_backend::session_gone(member& m, const std::string& why) {

@@ -27,8 +27,9 @@ public:
     static constexpr std::string_view name = "postgresql+advisory";
 
     /// Connects, to see that it can.
+    /// @param fencing grants have tokens, for which the database must have been migrated
     /// @throws connection_error; unsupported if there is a transaction pooler in between
-    advisory_backend(conninfo to, deadline d);
+    advisory_backend(conninfo to, bool fencing, deadline d);
     ~advisory_backend() override;
 
 private:
@@ -42,6 +43,7 @@ private:
         lock_request request;
         advisory_lock lock;
         std::shared_ptr<member> at;
+        std::optional<fencing_token> token;
         std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
     };
     struct hash {
@@ -50,6 +52,7 @@ private:
 
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
+    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                   std::chrono::milliseconds operation_timeout) override;
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
@@ -57,17 +60,26 @@ private:
     renewal do_verify(const lock_request& r, deadline d) override;
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
     bool do_break(std::string_view name, std::string_view reason, std::string_view by, deadline d) override;
+    std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
     std::optional<grant> attempt(const lock_request& r, deadline d);
     std::optional<grant> wait_here(const lock_request& r, const session_pool::use& here, const wait_bound& w,
                                    std::chrono::milliseconds operation_timeout);
-    void record(const lock_request& r, const advisory_lock& l, const session_pool::use& u);
+    [[nodiscard]] static fencing_token token_after_wait(const lock_request& r, const advisory_lock& l,
+                                                        const session_pool::use& here,
+                                                        std::chrono::milliseconds operation_timeout);
+    grant record(const lock_request& r, const advisory_lock& l, const session_pool::use& u,
+                 std::optional<fencing_token> token);
+    [[nodiscard]] std::optional<grant> held_by(const request_id& id) const;
+    /// Under the lock: whether somebody of this provider stands in the way.
+    [[nodiscard]] bool admits(const lock_request& r) const;
     void forget(const request_id& id);
     [[nodiscard]] std::vector<std::int64_t> choose_permits(const lock_request& r, const lock_keys& keys,
                                                            std::vector<std::int64_t> taken, std::size_t most);
     void session_gone(member& m, const std::string& why);
 
+    const bool fencing_;
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, hash> holdings_;
     std::map<std::string, name_state, std::less<>> names_;

@@ -11,6 +11,17 @@ namespace {
 constexpr statement try_exclusive{"rowlock_try_exclusive", "SELECT pg_try_advisory_lock($1)"};
 constexpr statement unlock_exclusive{"rowlock_unlock_exclusive", "SELECT pg_advisory_unlock($1)"};
 
+// $1 keys. Goes no further than the first one that is busy. So far they are locks of the transaction, and end with it;
+// only when all are granted they become the session's.
+constexpr statement try_all_exclusive{"rowlock_try_all_exclusive", R"sql(
+WITH RECURSIVE step (i, granted) AS (
+  SELECT 0, true
+  UNION ALL
+  SELECT i + 1, pg_try_advisory_xact_lock(($1::bigint[])[i + 1]) FROM step WHERE granted AND i < cardinality($1)
+)
+SELECT n, CASE WHEN n = cardinality($1) THEN (SELECT count(pg_advisory_lock(key)) FROM unnest($1) AS k (key)) END
+FROM (SELECT count(*) FILTER (WHERE granted) - 1 AS n FROM step) AS got)sql"};
+
 // $1 name, $2 sharers, $3 users. Once this session has said that it shares, it looks whether permits are held. The look
 // is an exclusive lock for the length of a function call; if that collides with somebody else's look, pg_locks knows
 // better. CASE goes from one condition to the next.
@@ -185,6 +196,10 @@ std::optional<advisory_lock> try_lock(session& s, lock_mode mode, const lock_key
         return l;
     }
     return std::nullopt;
+}
+
+std::size_t try_all(session& s, std::span<const std::int64_t> keys, deadline d) {
+    return static_cast<std::size_t>(s.run(try_all_exclusive, d, array_of(keys)).integer(0, 0));
 }
 
 void unlock(session& s, const advisory_lock& l, deadline d) {

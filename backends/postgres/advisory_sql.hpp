@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -30,6 +31,10 @@ namespace advisory_sql {
 [[nodiscard]] std::optional<advisory_lock> try_lock(session& s, lock_mode mode, const lock_keys& keys,
                                                     std::span<const std::int64_t> permits, bool shares_already,
                                                     deadline d);
+
+/// Exclusive locks of all these keys, in this order, or of none. One round trip.
+/// @return how many could be had before the first that is busy; all: they are held, otherwise none is
+[[nodiscard]] std::size_t try_all(session& s, std::span<const std::int64_t> keys, deadline d);
 
 /// One round trip.
 void unlock(session& s, const advisory_lock& l, deadline d);

@@ -115,7 +115,7 @@ lease_backend::attempt_result lease_backend::attempt(const session_pool::use& he
         try {
             answer = r.upgrade ? lease_store::upgrade(*here, r, d) : lease_store::take(*here, r, keys, m, d);
         } catch (const no_answer&) {
-            in_doubt(r);
+            in_doubt({&r, 1});
         }
         if (answer.token) {
             if (!pooled_) breaks_.start();
@@ -149,14 +149,52 @@ std::optional<grant> lease_backend::do_try_acquire(const lock_request& r, deadli
     return std::nullopt;
 }
 
-void lease_backend::in_doubt(const lock_request& r) {
+several_grants lease_backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {
+    if (auto settled = settle(all, d)) return *settled;
+    several_grants got;
+    const auto waited_for =
+        std::find_if(all.begin(), all.end(), [&](const lock_request& r) { return room_.anybody(r.name); });
+    got.busy = static_cast<std::size_t>(waited_for - all.begin());
+    if (waited_for != all.end()) return got;
+
+    std::vector<lease_keys> keys;
+    for (const auto& r : all) keys.push_back(lease_keys_of(r.name));
+    const auto here = sessions_.any(d);
+    for (std::size_t tries = 0;; ++tries) {
+        const auto before = boot_clock::now();
+        lease_store::several_answer answer;
+        try {
+            answer = lease_store::take_all(*here, all, keys, !pooled_, d);
+        } catch (const no_answer&) {
+            in_doubt(all);
+        }
+        if (answer.granted.size() == all.size()) {
+            if (!pooled_) breaks_.start();
+            for (const auto& l : answer.granted) {
+                record(all[l.at], keys[l.at], l.bell ? here.who() : nullptr);
+                got.all.push_back({.token = l.token, .expires_at = before + all[l.at].ttl});
+            }
+            return got;
+        }
+        try {
+            for (const auto& l : answer.granted) lease_store::release(*here, all[l.at], keys[l.at], false, d);
+        } catch (const error&) {
+            in_doubt(all);
+        }
+        got.busy = answer.busy;
+        if (!answer.dead_parts || tries == all.size()) return got;
+        lease_store::reap(*here, all[got.busy].name, d);
+    }
+}
+
+void lease_backend::in_doubt(std::span<const lock_request> asked) {
     {
         const std::lock_guard lock{mutex_};
-        in_doubt_.insert(r.id);
+        for (const auto& r : asked) in_doubt_.insert(r.id);
     }
-    std::throw_with_nested(in_doubt_error{
-        "the connection to PostgreSQL failed before it said whether the lock \"" + r.name + "\" was granted",
-        about(r)});
+    std::throw_with_nested(in_doubt_error{"the connection to PostgreSQL failed before it said whether the lock \"" +
+                                              asked.front().name + "\" was granted",
+                                          about(asked.front())});
 }
 
 // After an answer that was lost: the grant, if there was one.
@@ -175,6 +213,30 @@ std::optional<grant> lease_backend::settle(const lock_request& r, deadline d) {
     if (!found || (r.upgrade && found->mode != lock_mode::exclusive)) return std::nullopt;
     if (!r.upgrade) record(r, lease_keys_of(schema_, r.name), nullptr);
     return grant{.token = found->token, .expires_at = before + found->left};
+}
+
+std::optional<several_grants> lease_backend::settle(std::span<const lock_request> all, deadline d) {
+    {
+        const std::lock_guard lock{mutex_};
+        if (in_doubt_.empty() || !in_doubt_.contains(all.front().id)) return std::nullopt;
+    }
+    const auto here = sessions_.any(d);
+    const auto before = boot_clock::now();
+    auto found = lease_store::find_all(*here, all, d);
+    if (found.size() < all.size())  // of what is left, none may stay
+        for (const auto& l : found) lease_store::release(*here, all[l.at], lease_keys_of(all[l.at].name), false, d);
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& r : all) in_doubt_.erase(r.id);
+    }
+    if (found.size() < all.size()) return std::nullopt;
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+    several_grants got;
+    for (const auto& l : found) {
+        record(all[l.at], lease_keys_of(all[l.at].name), nullptr);
+        got.all.push_back({.token = l.token, .expires_at = before + l.left});
+    }
+    return got;
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------

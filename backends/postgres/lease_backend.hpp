@@ -46,6 +46,7 @@ private:
 
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
+    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                   std::chrono::milliseconds operation_timeout) override;
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
@@ -63,6 +64,7 @@ private:
     };
     attempt_result attempt(const session_pool::use& here, const lock_request& r, lease_store::manners m, deadline d);
     std::optional<grant> settle(const lock_request& r, deadline d);
+    std::optional<several_grants> settle(std::span<const lock_request> all, deadline d);
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);
     std::optional<grant> queue_in_server(const session_pool::use& here, const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds timeout);
@@ -71,7 +73,7 @@ private:
     void record(const lock_request& r, const lease_keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
     void give_bell_back(const request_id& id, deadline d);
-    void in_doubt(const lock_request& r);
+    [[noreturn]] void in_doubt(std::span<const lock_request> asked);
     renewal loss_of(session& s, const lock_request& r, deadline d);
     void session_gone(const member& m);
 

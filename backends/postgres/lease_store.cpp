@@ -288,11 +288,24 @@ WITH old_parts AS MATERIALIZED (
 )
 SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('rowlock_break', $4::text)::text END FROM victims)sql"};
 
-// $1 idle time in ms. The floor rises in the same transaction in which the names go.
+// $1 idle time in ms. The floor rises in the same transaction in which the names go, and is locked before them: who
+// gives a new name its first token waits for it, and reads it after that.
+//
+// A name may have an advisory lock of scheme native, whose tokens come from the same row. Who gets that lock after the
+// look takes no harm: its next token is above the floor.
 constexpr statement purge_names{"rowlock_purge", R"sql(
-WITH idle AS MATERIALIZED (
+WITH base AS MATERIALIZED (
+  SELECT f.token FROM rowlock.floor AS f FOR UPDATE
+), advisory AS MATERIALIZED (
+  SELECT (classid::bigint << 32 | objid::bigint) AS key FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+), idle AS MATERIALIZED (
   SELECT l.name FROM rowlock.lock AS l
-  WHERE l.expires_at <= clock_timestamp() AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0
+  WHERE EXISTS (SELECT FROM base)
+    AND ('x' || encode(substring(sha256(convert_to(l.name, 'UTF8')) FOR 8), 'hex'))::bit(64)::bigint
+        NOT IN (SELECT key FROM advisory)
+    AND l.expires_at <= clock_timestamp() AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0
     AND l.granted_at <= clock_timestamp() - $1::bigint * interval '1 millisecond'
   FOR UPDATE SKIP LOCKED
 ), gone AS (

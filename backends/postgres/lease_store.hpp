@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -65,6 +66,25 @@ struct lease {
     std::chrono::milliseconds left;
 };
 [[nodiscard]] std::optional<lease> find(session& s, const lock_request& r, deadline d);
+
+/// One of several leases that were asked for together: which, by its index among the requests.
+struct several_lease {
+    std::size_t at;
+    fencing_token token;
+    bool bell = false;                 ///< this session has its bell
+    std::chrono::milliseconds left{};  ///< found: how long it still is
+};
+struct several_answer {
+    static constexpr auto nobody = static_cast<std::size_t>(-1);
+    std::vector<several_lease> granted{};  ///< all of them or, but for a rare race, none
+    std::size_t busy = nobody;             ///< the first that somebody else has
+    bool dead_parts = false;               ///< that one: some who hold it have run out
+};
+/// Exclusive leases of different names, in ascending order, of one provider and owner.
+[[nodiscard]] several_answer take_all(session& s, std::span<const lock_request> all, std::span<const lease_keys> keys,
+                                      bool bell, deadline d);
+/// Those of `all` that are held.
+[[nodiscard]] std::vector<several_lease> find_all(session& s, std::span<const lock_request> all, deadline d);
 
 /// Moves the end of those leases that have not ended; the numbers of those it moved.
 [[nodiscard]] std::unordered_set<std::uint64_t> renew(session& s, std::span<const lock_request* const> held,

@@ -40,13 +40,11 @@ const detail::backend_entry default_entry{"postgresql:", "postgresql://HOST/DATA
 const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE", &open_advisory, &target_of,
                                         &diagnose_advisory};
 
-provider advisory(const std::string& to, options opt) {
+provider advisory(const std::string& text, options opt) {
     detail::check(opt);
-    if (opt.fencing)
-        throw unsupported{
-            "advisory locks have no fencing tokens yet; use postgresql+lease:, whose locks always have them",
-            {.backend = std::string{advisory_backend::name}}};
-    auto b = std::make_unique<advisory_backend>(conninfo{to, opt}, deadline::after(opt.operation_timeout));
+    const conninfo to{text, opt};
+    if (opt.fencing) schema{std::make_unique<postgres_target>(to, opt)}.check();
+    auto b = std::make_unique<advisory_backend>(to, opt.fencing, deadline::after(opt.operation_timeout));
     return provider{std::move(b), std::move(opt)};
 }
 

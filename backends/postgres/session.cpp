@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <system_error>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 namespace rowlock::postgres {
 namespace {
@@ -23,6 +25,22 @@ constexpr std::array<std::array<const char*, 2>, 6> defaults{{
 }};
 
 constexpr int binary = 1;
+
+using namespace std::chrono_literals;
+
+// An answer mostly comes at once, so the kernel's own bound on a read waits for it: one system call instead of two, and
+// no timer of high resolution, whose setting costs as much as a system call in a virtual machine. It is coarse; the
+// last part of the time allowed is waited for with poll.
+constexpr auto longest_read = 100ms;
+
+void let_reads_wait(int socket) {
+    constexpr timeval bound{.tv_sec = 0, .tv_usec = longest_read / 1us};
+    const int flags = fcntl(socket, F_GETFL);
+    if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound) != 0 ||
+        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) != 0 || flags < 0 ||
+        fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) != 0)
+        throw std::system_error{errno, std::generic_category(), "socket options"};
+}
 
 }  // namespace
 
@@ -68,6 +86,7 @@ void session::connect(const conninfo& to, deadline d) {
     }
     socket_ = PQsocket(connection_);
     PQsetnonblocking(connection_, 1);
+    let_reads_wait(socket_);
 }
 
 void session::hear(void* self, const PGresult* notice) {
@@ -170,7 +189,8 @@ result session::collect(deadline d) {
     result failed;
     for (;;) {
         while (PQisBusy(connection_) != 0) {
-            if (!poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+            const bool read_waits = d.is_never() || d.remaining() > 2 * longest_read;
+            if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
             if (PQconsumeInput(connection_) == 0) {
                 const auto why = one_line(PQerrorMessage(connection_));
                 end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
@@ -192,7 +212,10 @@ result session::collect(deadline d) {
         auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
         end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
     }
-    if (failed.raw()) fail(failed.raw(), backend_, schema_);
+    if (failed.raw()) {
+        before_failure_ = std::move(last);
+        fail(failed.raw(), backend_, schema_);
+    }
     return last;
 }
 

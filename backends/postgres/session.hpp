@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <rowlock/deadline.hpp>
@@ -63,6 +64,9 @@ public:
     [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
     /// Which rowlock's tables are in, for this session.
     [[nodiscard]] const std::string& schema() const noexcept { return schema_; }
+    /// What the statement that failed last had brought before that: rows, if only its commit failed.
+    [[nodiscard]] result rows_before_failure() noexcept { return std::move(before_failure_); }
+
     [[nodiscard]] bool usable() const noexcept { return usable_; }
     void abandon() noexcept { usable_ = false; }
     [[nodiscard]] int socket() const noexcept { return socket_; }
@@ -100,6 +104,7 @@ private:
     std::vector<const statement*> prepared_;
     std::unordered_map<const statement*, std::string> texts_;  ///< for a schema of another name
     std::string notice_;
+    result before_failure_;
     std::string why_;
 };
 

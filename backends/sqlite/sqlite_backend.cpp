@@ -66,6 +66,28 @@ std::optional<grant> sqlite_backend::attempt(connection& c, const lock_request& 
     return got;
 }
 
+several_grants sqlite_backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {
+    const auto [got, served] = front_->read(d, [&](lease_store& store) {
+        several_grants grants;
+        std::vector<request_id> woken;
+        const auto note = [&](const name_state& s) { woken.insert(woken.end(), s.served().begin(), s.served().end()); };
+        for (const auto& r : all) {
+            auto state = state_of(store, r.name);
+            const auto one = state.attempt(r);
+            note(state);
+            if (!one) break;
+            grants.all.push_back(*one);
+        }
+        grants.busy = grants.all.size();
+        if (grants.busy == all.size()) return std::pair{grants, woken};
+        grants.all.clear();
+        for (const auto& r : all.first(grants.busy)) store.remove_lease(r.name, r.id);  // nobody has seen them
+        return std::pair{grants, woken};
+    });
+    ring(served);
+    return got;
+}
+
 std::optional<grant> sqlite_backend::do_await(const lock_request& r, const wait_bound& w,
                                               std::chrono::milliseconds operation_timeout) {
     const std::stop_callback on_stop{w.stop, [&] { here_->ring(r.id); }};

@@ -26,6 +26,7 @@ public:
 private:
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
+    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                   std::chrono::milliseconds operation_timeout) override;
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;

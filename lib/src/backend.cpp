@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <random>
 
@@ -26,6 +27,35 @@ bool backend::supports(primitive p) const {
             return t.semaphore;
     }
     return false;
+}
+
+several_grants backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {
+    several_grants got;
+    const auto give_back = [&] {
+        try {
+            for (; !got.all.empty(); got.all.pop_back()) release(all[got.all.size() - 1], d);
+        } catch (const std::exception&) {
+            const auto& name = all[got.all.size() - 1].name;
+            std::throw_with_nested(
+                in_doubt_error{"not all of several locks could be had, and \"" + name + "\" could not be given back",
+                               {.lock_name = name, .backend = std::string{traits().name}}});
+        }
+    };
+    try {
+        for (const auto& r : all) {
+            const auto one = try_acquire(r, d);
+            if (!one) break;
+            got.all.push_back(*one);
+        }
+    } catch (const in_doubt_error&) {
+        throw;  // asked again, those that are held answer with their grants
+    } catch (...) {
+        give_back();
+        throw;
+    }
+    got.busy = got.all.size();
+    if (got.busy < all.size()) give_back();
+    return got;
 }
 
 std::optional<grant> backend::do_await(const lock_request& r, const wait_bound& w,

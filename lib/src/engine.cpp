@@ -1,6 +1,5 @@
 #include "engine.hpp"
 
-#include <algorithm>
 #include <exception>
 #include <random>
 #include <stdexcept>
@@ -51,32 +50,46 @@ backend& engine::database() const {
     return *backend_;
 }
 
+std::shared_ptr<held_lock> engine::new_lock(std::string_view name, lock_mode mode, std::uint32_t permits, bool queued) {
+    return std::make_shared<held_lock>(
+        lock_request{.name = full_name(options_.key_prefix, name),
+                     .mode = mode,
+                     .permits = permits,
+                     .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
+                     .owner = options_.owner,
+                     .ttl = options_.ttl,
+                     .queued = queued},
+        options_.key_prefix.size());
+}
+
+lock_handle engine::hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode) {
+    held->granted(g, mode);
+    lock_handle handle{shared_from_this(), held};
+    keeper_.watch(*held);
+    return handle;
+}
+
+void engine::tell(event_sink::event_function what, const held_lock& h,
+                  std::chrono::steady_clock::time_point started) const {
+    if (!events_.heard()) return;
+    auto e = h.event();
+    e.duration = events_.now() - started;
+    events_.tell(what, e);
+}
+
 std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
                                            const wait_bound& w) {
     (void)database();
-    const auto started = std::chrono::steady_clock::now();
-    const auto held =
-        std::make_shared<held_lock>(lock_request{.name = full_name(options_.key_prefix, name),
-                                                 .mode = mode,
-                                                 .permits = permits,
-                                                 .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
-                                                 .owner = options_.owner,
-                                                 .ttl = options_.ttl,
-                                                 .queued = !w.until.expired()},
-                                    options_.key_prefix.size());
-    const auto tell = [&](event_sink::event_function what) {
-        auto e = held->event();
-        e.duration = std::chrono::steady_clock::now() - started;
-        events_.tell(what, e);
-    };
+    const auto started = events_.now();
+    const auto held = new_lock(name, mode, permits, !w.until.expired());
 
     locks_.add(held);  // before the grant, so that a loss right behind it finds whom to tell
     std::optional<grant> got;
     try {
-        got = obtain(held->request(), w);
+        got = obtain(held->settled_request(), w);
     } catch (const cancelled&) {
         locks_.remove(*held);
-        tell(&observer::cancelled);
+        tell(&observer::cancelled, *held, started);
         throw;
     } catch (...) {
         locks_.remove(*held);
@@ -84,13 +97,11 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
     }
     if (!got) {
         locks_.remove(*held);
-        tell(held->request().queued ? &observer::timed_out : &observer::busy);
+        tell(held->settled_request().queued ? &observer::timed_out : &observer::busy, *held, started);
         return std::nullopt;
     }
-    held->granted(*got, mode);
-    lock_handle handle{shared_from_this(), held};
-    keeper_.watch(*held);
-    tell(&observer::granted);
+    auto handle = hand_over(held, *got, mode);
+    tell(&observer::granted, *held, started);
     return handle;
 }
 
@@ -131,22 +142,6 @@ std::optional<grant> engine::obtain(const lock_request& r, const wait_bound& w) 
     return got;
 }
 
-std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std::string> names, const wait_bound& w) {
-    std::vector<std::string_view> order{names.begin(), names.end()};
-    std::sort(order.begin(), order.end());
-    order.erase(std::unique(order.begin(), order.end()), order.end());
-    for (const auto name : order) (void)full_name(options_.key_prefix, name);  // a bad name takes nothing
-
-    std::vector<lock_handle> all;
-    all.reserve(order.size());
-    for (const auto name : order) {
-        auto one = acquire(name, lock_mode::exclusive, 1, w);
-        if (!one) return std::nullopt;
-        all.push_back(std::move(*one));
-    }
-    return all;
-}
-
 bool engine::upgrade(held_lock& h, const wait_bound& w) {
     (void)database();
     auto r = h.request();
@@ -184,10 +179,10 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
 
 void engine::release(held_lock& h) {
     look_at_the_clock(h);  // a lease that ended unnoticed was lost, not released
-    const auto r = h.request();
-    auto e = h.event();
+    auto e = events_.heard() ? h.event() : lock_event{};
     const auto before = h.release();
     if (before == held_lock::phase::released) return;
+    const auto& r = h.settled_request();
     locks_.remove(h);
     try {
         backend_->release(r, operation_deadline());

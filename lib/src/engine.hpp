@@ -1,8 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -38,13 +40,22 @@ public:
     void release(held_lock& h);
     void release_quietly(held_lock& h) noexcept;
     void verify(held_lock& h);
-    void look_at_the_clock(held_lock& h) const noexcept { h.lose_if_expired(boot_clock::now(), events_); }
+    void look_at_the_clock(held_lock& h) const noexcept {
+        if (h.usable_until() != boot_clock::time_point::max()) h.lose_if_expired(boot_clock::now(), events_);
+    }
 
 private:
     engine(std::unique_ptr<backend> b, options opt);
 
+    [[nodiscard]] std::shared_ptr<held_lock> new_lock(std::string_view name, lock_mode mode, std::uint32_t permits,
+                                                      bool queued);
+    [[nodiscard]] lock_handle hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode);
+    void tell(event_sink::event_function what, const held_lock& h, std::chrono::steady_clock::time_point started) const;
+
     std::optional<grant> obtain(const lock_request& r, const wait_bound& w);
     std::optional<grant> ask(const lock_request& r);
+    std::optional<std::vector<lock_handle>> try_all(std::span<const std::string_view> names, bool last_try);
+    several_grants ask(std::span<const lock_request> all);
 
     const options options_;
     const std::unique_ptr<backend> backend_;

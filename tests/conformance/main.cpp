@@ -79,7 +79,8 @@ std::string missing(const provider_kind& kind, const ability& can, need needs) {
     const auto& traits = can.traits;
     if (has(needs, need::tokens) && !traits.tokens) return "has no fencing tokens";
     if (has(needs, need::fair) && !traits.fair) return "serves waiters in no order";
-    if (has(needs, need::operation) && !kind.operates) return "cannot break a lock or forget idle names";
+    if (has(needs, need::operation) && !kind.operates) return "cannot break a lock";
+    if (has(needs, need::purging) && !kind.purges) return "cannot forget idle names";
     if (has(needs, need::inspection) && !kind.inspects) return "cannot tell who holds what";
     if (has(needs, need::processes) && !can.between_processes) return "is for one process only";
     if (has(needs, need::expiry) && !traits.leases) return "locks do not expire";

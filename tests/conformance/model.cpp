@@ -51,6 +51,7 @@ public:
           locks_{c.open()},
           inspects_{c.kind().inspects},
           operates_{c.kind().operates},
+          purges_{c.kind().purges},
           random_{seed} {
         modes_.push_back(lock_mode::exclusive);
         if (locks_.supports(primitive::shared_mutex)) modes_.push_back(lock_mode::shared);
@@ -181,12 +182,12 @@ private:
             if (!state.held.empty()) expected[n] = state.held.size();
         for (const auto& s : locks_.status()) seen[s.name] = s.holders.size();
         BOOST_REQUIRE(seen == expected);
-        if (operates_ && random_() % 10 == 0) (void)locks_.purge(0ms);
+        if (purges_ && random_() % 10 == 0) (void)locks_.purge(0ms);
     }
 
     store& place_;
     provider locks_;
-    const bool inspects_, operates_;
+    const bool inspects_, operates_, purges_;
     std::mt19937_64 random_;
     std::vector<lock_mode> modes_;
     model model_;

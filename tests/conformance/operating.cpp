@@ -194,7 +194,7 @@ void add_operating_cases(case_list& cases) {
                   {"a_break_ends_the_wait_for_an_upgrade", a_break_ends_the_wait_for_an_upgrade, operation},
                   {"a_break_reaches_another_process", a_break_reaches_another_process, operation | need::processes},
                   {"nothing_to_break", nothing_to_break, operation},
-                  {"purge_forgets_idle_names_only", purge_forgets_idle_names_only, operation}});
+                  {"purge_forgets_idle_names_only", purge_forgets_idle_names_only, need::purging}});
 }
 
 }  // namespace rowlock::conformance

@@ -74,7 +74,9 @@ private:
 // A database for each provider under test; what earlier cases left in it is removed.
 class postgres_store : public store {
 public:
-    postgres_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
+    postgres_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {
+        (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
+    }
     provider open() override { return test::open_any(url(), options_); }
     std::string url() const override { return scheme_ + rest(); }
 
@@ -112,7 +114,7 @@ private:
 
 class advisory_store final : public postgres_store {
 public:
-    explicit advisory_store(options opt) : postgres_store{"postgresql+advisory:", std::move(opt)} {}
+    advisory_store(std::string scheme, options opt) : postgres_store{std::move(scheme), std::move(opt)} {}
     // By the documented keys, computed by the server: exclusive locks of the name, shares, and permits.
     int holders_in_database(std::string_view name) override {
         return std::stoi(sql(R"sql(
@@ -133,9 +135,7 @@ public:
 
 class lease_store : public postgres_store {
 public:
-    explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {
-        (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
-    }
+    explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {}
     int holders_in_database(std::string_view name) override {
         return std::stoi(
             sql("SELECT (SELECT count(*) FROM rowlock.lock WHERE name = $1::text AND expires_at > now()) + "
@@ -213,8 +213,17 @@ std::vector<provider_kind> provider_kinds() {
                    true,
                    false,
                    true,
-                   [](options o) { return std::make_unique<advisory_store>(std::move(o)); },
+                   [](options o) { return std::make_unique<advisory_store>("postgresql+advisory:", std::move(o)); },
                    {"postgresql+advisory", "postgresql", "postgres"}});
+    all.push_back(
+        {"postgresql-advisory-fencing",
+         "postgresql+advisory",
+         true,
+         false,
+         true,
+         [](options o) { return std::make_unique<advisory_store>("fencing:postgresql+advisory:", std::move(o)); },
+         {},
+         true});
     all.push_back({"postgresql-lease",
                    "postgresql+lease",
                    true,

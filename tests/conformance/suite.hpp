@@ -99,7 +99,8 @@ enum class need : unsigned {
     processes = 4,
     inspection = 8,
     expiry = 16,
-    operation = 32
+    operation = 32,
+    purging = 64
 };
 constexpr need operator|(need a, need b) {
     return static_cast<need>(static_cast<unsigned>(a) | static_cast<unsigned>(b));

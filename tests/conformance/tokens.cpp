@@ -1,6 +1,7 @@
 // Fencing tokens only grow, whatever happens to the lock and to its holders.
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <thread>
 
 #include <rowlock/error.hpp>
@@ -55,9 +56,24 @@ void over_purges(context& c) {
     for (int i = 0; i < 3; ++i) {
         tokens.see(c.mutex(locks, "purged").acquire().token());
         (void)c.mutex(locks, "other").acquire();
-        if (!c.kind().operates) continue;
         (void)locks.purge(0ms);
     }
+}
+
+// Purges come in the middle of everything: while a name is tried for, granted, released.
+void over_purges_meanwhile(context& c) {
+    auto locks = c.open(), others = c.open();
+    std::atomic<bool> end{false};
+    std::jthread purger{[&] {
+        while (!end) (void)others.purge(0ms);
+    }};
+    rising one, two;
+    auto first = c.mutex(locks, "one"), second = c.mutex(others, "two");
+    for (int i = 0; i < rounds(300); ++i) {
+        one.see(first);
+        two.see(second);
+    }
+    end = true;
 }
 
 void over_breaks(context& c) {
@@ -101,13 +117,15 @@ void over_the_death_of_processes(context& c) {
 }  // namespace
 
 void add_token_cases(case_list& cases) {
-    cases.insert(cases.end(), {{"tokens_grow_over_releases_and_reopenings", over_releases_and_reopenings, need::tokens},
-                               {"tokens_grow_over_hand_overs", over_hand_overs_to_waiters, need::tokens},
-                               {"tokens_grow_over_purges", over_purges, need::tokens | need::operation},
-                               {"tokens_grow_over_breaks", over_breaks, need::tokens | need::operation},
-                               {"tokens_grow_over_expiry", over_expiry, need::tokens | need::expiry},
-                               {"tokens_grow_over_the_death_of_processes", over_the_death_of_processes,
-                                need::tokens | need::processes}});
+    cases.insert(
+        cases.end(),
+        {{"tokens_grow_over_releases_and_reopenings", over_releases_and_reopenings, need::tokens},
+         {"tokens_grow_over_hand_overs", over_hand_overs_to_waiters, need::tokens},
+         {"tokens_grow_over_purges", over_purges, need::tokens | need::purging},
+         {"tokens_grow_over_purges_meanwhile", over_purges_meanwhile, need::tokens | need::purging},
+         {"tokens_grow_over_breaks", over_breaks, need::tokens | need::operation},
+         {"tokens_grow_over_expiry", over_expiry, need::tokens | need::expiry},
+         {"tokens_grow_over_the_death_of_processes", over_the_death_of_processes, need::tokens | need::processes}});
 }
 
 }  // namespace rowlock::conformance

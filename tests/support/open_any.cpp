@@ -38,6 +38,10 @@ provider open_any(const std::string& url, options opt) {
     if (const auto directory = rest_of(url, "flock:"); !directory.empty())
         return provider{std::make_unique<::flock_backend>(directory), std::move(opt)};
 #endif
+    if (const auto fenced = rest_of(url, "fencing:"); !fenced.empty()) {
+        opt.fencing = true;
+        return open(fenced, std::move(opt));
+    }
     return open(url, std::move(opt));
 }
 

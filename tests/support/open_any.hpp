@@ -10,7 +10,7 @@
 namespace rowlock::test {
 
 /// Opens a rowlock URL, and also what has no URL: "sqlite-connection:PATH", through a SQLite::Database that a program
-/// has already, and "flock:DIRECTORY", the example of a back end of one's own.
+/// has already, "flock:DIRECTORY", the example of a back end of one's own, and "fencing:URL", with `options::fencing`.
 [[nodiscard]] provider open_any(const std::string& url, options opt);
 
 }  // namespace rowlock::test

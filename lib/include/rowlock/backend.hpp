@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -45,6 +46,12 @@ struct grant {
     /// When the lease ends, at the earliest that the database could mean it: counted from *before* the request was
     /// sent. Empty: the lock does not end by itself.
     std::optional<boot_clock::time_point> expires_at{};
+};
+
+/// The outcome of a try for several locks at once: all of them, or none.
+struct several_grants {
+    std::vector<grant> all{};  ///< one for each request, in the same order; empty: none was taken
+    std::size_t busy = 0;      ///< if none was: the index of a request that somebody else stands in the way of
 };
 
 /// The outcome of one renewal.
@@ -97,6 +104,7 @@ public:
     [[nodiscard]] bool supports(primitive p) const;
 
     std::optional<grant> try_acquire(const lock_request& r, deadline d) { return do_try_acquire(r, d); }
+    several_grants try_acquire_all(std::span<const lock_request> all, deadline d) { return do_try_acquire_all(all, d); }
     std::optional<grant> await(const lock_request& r, const wait_bound& w,
                                std::chrono::milliseconds operation_timeout) {
         return do_await(r, w, operation_timeout);
@@ -119,6 +127,15 @@ private:
     ///
     /// Returns or throws a `rowlock::error` by `d`.
     virtual std::optional<grant> do_try_acquire(const lock_request& r, deadline d) = 0;
+
+    /// Takes all of these locks, or none, if that can be done without waiting for somebody to release one. They are
+    /// exclusive, of different names in ascending order, at least one, and none is queued. Asked again with ids that
+    /// already hold the locks, it answers with those grants.
+    ///
+    /// Default: tries them one after the other, and gives back what it took when one is busy or fails.
+    ///
+    /// Returns or throws a `rowlock::error` by `d`; an `in_doubt_error` where some may be held all the same.
+    virtual several_grants do_try_acquire_all(std::span<const lock_request> all, deadline d);
 
     /// Gives the lock back, so that the next one can have it. Nothing happens if `r.id` does not hold it.
     ///
