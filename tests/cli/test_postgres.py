@@ -1,5 +1,7 @@
 """The command on a real PostgreSQL server: leases and advisory locks, and what is said when something is wrong."""
+import hashlib
 import json
+import pathlib
 import re
 import subprocess
 import time
@@ -229,6 +231,88 @@ class PostgresRun(PostgresTest):
         self.rowlock("run", "--wait", "50ms", "nightly", "--", "true", expect=BUSY)
         self.open_gate("gate")
         self.assertEqual(self.end_of(job).returncode, 3)
+
+
+class PostgresDocuments(PostgresTest):
+    """What the documents tell others to run does what they say."""
+
+    @staticmethod
+    def blocks(document, language="sql"):
+        text = (pathlib.Path(__file__).resolve().parents[2] / "docs" / document).read_text(encoding="utf-8")
+        return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+    def test_the_same_advisory_lock_in_sql(self):
+        self.use("postgresql+advisory")
+        function, lock_and_unlock, _, who = self.blocks("interoperating.md")
+        self.psql(function)
+        job = self.start("run", "--owner", "me", "nightly", "--", *self.waiting_job())
+        self.text_of("started")
+        self.assertEqual(self.psql(lock_and_unlock), "f\nf")
+        self.assertRegex(self.psql(who), r"\A\d+\|me\|ExclusiveLock\|t\|\Z")
+        self.open_gate("gate")
+        self.end_of(job)
+        self.assertEqual(self.psql(lock_and_unlock), "t\nt")
+        # And the other way round, while a session of psql lives.
+        try_lock, _ = lock_and_unlock.splitlines()
+        psql = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", f"postgresql:{self.rest}"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+        self.addCleanup(psql.wait)
+        psql.stdin.write(try_lock + "\n")
+        psql.stdin.flush()
+        self.assertEqual(psql.stdout.readline(), "t\n")
+        self.assert_one_line(self.rowlock("run", "--no-wait", "nightly", "--", "true", expect=BUSY), "psql")
+        psql.stdin.close()
+        self.rowlock("run", "--wait", "20s", "nightly", "--", "true")
+        psql.stdout.close()
+
+    def test_the_key_in_python(self):
+        code, = self.blocks("interoperating.md", "python")
+        names = {"hashlib": hashlib}
+        exec(code, names)
+        self.psql(self.blocks("interoperating.md")[0])
+        for name in ("nightly", "Zürich 東京", "x" * 255, "7"):
+            self.assertEqual(self.psql(f"SELECT lock_key('{name}')"), str(names["lock_key"](name)))
+
+    def test_a_fenced_write_in_sql(self):
+        self.rowlock("migrate")
+        self.psql("CREATE TABLE stock (item int, amount int); INSERT INTO stock VALUES (42, 10)")
+        self.path("write.sql").write_text(self.blocks("interoperating.md")[2])
+        self.path("write.sh").write_text(
+            f'psql -X -q -v ON_ERROR_STOP=1 "postgresql:{self.rest}" -v name="$ROWLOCK_NAME" -v owner="$ROWLOCK_OWNER" '
+            '-v token="$ROWLOCK_TOKEN" -f write.sql\n')
+        amount = lambda: int(self.psql("SELECT amount FROM stock"))
+        self.rowlock("run", "it's", "--", "sh", "-e", "-c", "env | grep ^ROWLOCK_ > env; . ./write.sh")
+        self.assertEqual(amount(), 9)
+        # The same a moment later, when the lock is not held any more.
+        env = dict(line.split("=", 1) for line in self.lines_of("env"))
+        subprocess.run(["sh", "-e", "write.sh"], cwd=self.directory, env=self.env | env, check=True)
+        self.assertEqual(amount(), 9)
+        # And when somebody else holds it.
+        self.start("run", "it's", "--", *self.waiting_job())
+        self.text_of("started")
+        subprocess.run(["sh", "-e", "write.sh"], cwd=self.directory, env=self.env | env, check=True)
+        self.assertEqual(amount(), 9)
+
+    def test_what_operating_tells(self):
+        self.rowlock("migrate")
+        self.psql("CREATE ROLE app LOGIN; CREATE ROLE operator LOGIN")
+        grants, watch = self.blocks("operating.md")
+        self.psql(grants + "GRANT app TO operator")
+        self.rowlock("--db", f"postgresql+lease:{self.server.rest(self.database, user='app')}", "run", "nightly", "--",
+                     "true")
+        self.psql(watch)
+        for scheme in ("postgresql+lease", "postgresql+advisory"):
+            with self.subTest(scheme=scheme):
+                as_app, as_operator = (f"{scheme}:{self.server.rest(self.database, user=role)}"
+                                       for role in ("app", "operator"))
+                job = self.start("--db", as_app, "run", "nightly", "--",
+                                 *self.waiting_job(f"gate.{scheme}", f"started.{scheme}"))
+                self.text_of(f"started.{scheme}")
+                self.rowlock("--db", as_app, "break", "nightly", "--reason", "mine", expect=DATABASE)
+                self.rowlock("--db", as_operator, "break", "nightly", "--reason", "test")
+                self.assertEqual(self.end_of(job).returncode, LOST)
+                self.rowlock("--db", as_operator, "purge", "--idle", "0s",
+                             expect=0 if scheme == "postgresql+lease" else USAGE)
 
 
 if __name__ == "__main__":
