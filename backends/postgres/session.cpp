@@ -99,11 +99,15 @@ void session::connect(const conninfo& to, deadline d) {
 }
 
 void session::hear(void* self, const PGresult* notice) {
-    // An error that comes without being asked for is the reason why the server ends the session.
-    const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-    const char* message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity && message && (std::string_view{severity} == "FATAL" || std::string_view{severity} == "PANIC"))
-        static_cast<session*>(self)->notice_ = one_line(message);
+    // What comes without being asked for and says why the server ends the session: an error, or a warning of class 57P
+    // (operator intervention) when the server is stopped at once or one of its processes crashed.
+    const auto field = [&](int code) {
+        const char* text = PQresultErrorField(notice, code);
+        return std::string_view{text ? text : ""};
+    };
+    const auto severity = field(PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity == "FATAL" || severity == "PANIC" || field(PG_DIAG_SQLSTATE).starts_with("57P"))
+        static_cast<session*>(self)->notice_ = one_line(field(PG_DIAG_MESSAGE_PRIMARY));
 }
 
 void session::end(const std::string& why) {

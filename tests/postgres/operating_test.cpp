@@ -269,6 +269,65 @@ BOOST_AUTO_TEST_CASE(another_program_takes_the_same_lock_in_plain_sql) {
     BOOST_TEST(locks.try_acquire("nightly", 5s).has_value(), "it ended with its session");
 }
 
+// The rows of docs/guarantees.md that need a server, and processes that die.
+
+BOOST_AUTO_TEST_CASE(a_killed_waiter_leaves_the_queue) {
+    rowlock::open_schema(lease).migrate();
+    for (const auto& url : {advisory, lease}) {
+        auto locks = rowlock::open(url);
+        auto held = locks.acquire("n");
+        auto waiter = std::make_optional<actor_process>();
+        waiter->expect_ok("open " + url);
+        waiter->tell("acquire h n exclusive -");
+        BOOST_TEST(eventually([&] { return locks.status("n").at(0).waiters.size() == 1; }));
+        waiter->kill();
+        const auto killed = steady::now();
+        BOOST_TEST(eventually([&] { return locks.status("n").at(0).waiters.empty(); }));
+        BOOST_TEST((steady::now() - killed < 500ms + slack));
+        held.release();
+        BOOST_TEST(locks.try_acquire("n", 5s).has_value());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_holder_of_a_lease_is_replaced_when_it_ends) {
+    rowlock::open_schema(lease).migrate();
+    auto locks = rowlock::open(lease);
+    actor_process holder;
+    holder.expect_ok("open " + lease + " ttl=2000");
+    holder.expect_ok("acquire h n exclusive -");
+    auto next = rowlock::test::in_background([&] {
+        const auto held = locks.acquire("n");
+        return steady::now();
+    });
+    BOOST_TEST(eventually([&] { return locks.status("n").at(0).waiters.size() == 1; }));
+    holder.kill();
+    const auto killed = steady::now();
+    const auto took = next.get() - killed;
+    BOOST_TEST((took < 2s + slack));
+    BOOST_TEST((took > 500ms), "the lease was renewed a third of it ago at most, and nobody cuts it short");
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_outlives_its_session) {
+    rowlock::open_schema(lease).migrate();
+    const auto end_all =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND "
+        "datname = current_database() AND application_name = 'holder'";
+    auto locks = rowlock::open(lease, {.ttl = 3s, .owner = "holder"}), others = rowlock::open(lease);
+    auto held = locks.acquire("n");
+    auto next = rowlock::test::in_background([&] { return others.acquire("n").token(); });
+    BOOST_TEST(eventually([&] { return locks.status("n").at(0).waiters.size() == 1; }));
+    BOOST_TEST(sql(end_all) != "0");
+    const auto until = held.valid_until();
+    BOOST_TEST(eventually([&] { return held.valid_until() > until; }), "renewed with a new session");
+    BOOST_TEST(!held.lost().stop_requested());
+    held.verify();
+    BOOST_TEST((next.wait_for(0s) == std::future_status::timeout));
+    const auto released = steady::now();
+    held.release();
+    BOOST_TEST((next.get() > held.token()));
+    BOOST_TEST((steady::now() - released < slack), "without the bell the head asks again");
+}
+
 BOOST_AUTO_TEST_CASE(a_standby_is_refused) {
     rowlock::open_schema(lease).migrate();
     const postgres_server standby{postgres_server::standby_of{server}};

@@ -32,7 +32,7 @@ namespace rowlock::postgres {
 /// have fencing tokens. Needs the migrations.
 ///
 /// Who waits is woken in the order in which they came; behind a transaction pooler, where no session can be had,
-/// everybody asks again up to a hundred times a second, in no order.
+/// everybody asks again 20 to 30 times a second, in no order.
 /// @throws as advisory(); schema_error not migrated, or newer than this library
 [[nodiscard]] provider leases(const std::string& conninfo, options opt = {});
 
