@@ -20,23 +20,14 @@
 #include "partners.hpp"
 #include "raw_lease.hpp"
 #include "raw_sqlite.hpp"
+#include "report.hpp"
 #include "samples.hpp"
 
 namespace {
 
+using bench::judge;
+using bench::print;
 using bench::samples;
-
-void print(const char* what, const samples& s) {
-    std::printf("%-46s %7zu %9.1f %9.1f %9.1f\n", what, s.size(), s.median(), s.percentile(90), s.percentile(99));
-}
-
-// Whether the target was met.
-bool judge(const char* what, const samples& ours, const samples& raw, double target) {
-    const auto ratio = ours.median() / raw.median();
-    const bool met = ratio <= target;
-    std::printf("  %-30s = %5.2f (target %s %.2f): %s\n", what, ratio, "<=", target, met ? "met" : "missed");
-    return met;
-}
 
 struct measured {
     samples raw_write, hand_over, release, wake_up;
@@ -89,7 +80,7 @@ measured measure(const std::filesystem::path& directory, std::size_t blocks) {
 
 // False: a target was missed.
 bool report(const measured& m) {
-    std::printf("%-46s %7s %9s %9s %9s\n", "microseconds", "n", "p50", "p90", "p99");
+    bench::print_header();
     print("write transaction, bare SQLite", m.raw_write);
     print("hand-over between two processes", m.hand_over);
     print("  of it the call of release()", m.release);

@@ -18,6 +18,7 @@ class samples {
 public:
     void add(nanoseconds t) { all_.push_back(t); }
     void add(std::span<const nanoseconds> t) { all_.insert(all_.end(), t.begin(), t.end()); }
+    void add(const samples& s) { add(std::span{s.all_}); }
 
     /// Runs and times `work` `times` times.
     template <class Work>

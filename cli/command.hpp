@@ -19,6 +19,7 @@ struct common_options {
     std::string db{};
     std::string prefix{};
     std::string owner{};
+    std::string schema{};
     bool allow_network_fs = false;
 
     [[nodiscard]] options library_options() const;

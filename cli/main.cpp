@@ -74,6 +74,9 @@ int execute(std::vector<std::string> arguments) {
     auto* db = app.add_option("--db", common.db, "The database that the locks are in")->type_name("URL");
     app.add_option("--prefix", common.prefix, "Put before every lock's name")->type_name("TEXT");
     app.add_option("--owner", common.owner, "What status shows as the holder [host:pid:program]")->type_name("TEXT");
+    app.add_option("--schema", common.schema, "PostgreSQL: the schema of rowlock's tables [rowlock]")
+        ->type_name("NAME")
+        ->envname("ROWLOCK_SCHEMA");
     app.add_flag("--allow-network-fs", common.allow_network_fs,
                  "Use a SQLite database on a network file system, where two holders are possible");
     const std::vector commands{run_command(app, std::move(job), dashes),

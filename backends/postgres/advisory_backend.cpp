@@ -6,6 +6,7 @@
 
 #include <rowlock/error.hpp>
 
+#include "advisory_break.hpp"
 #include "advisory_status.hpp"
 #include "fenced_sql.hpp"
 #include "lease_store.hpp"
@@ -295,8 +296,22 @@ std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, d
     }
     for (auto& [n, who] : room_.everybody()) status.know(n);
     for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
+    // The one name that may be meant even if nothing is known of it.
+    if (!prefix.empty()) status.know(prefix);
     const auto here = sessions_.any(d);
+    status.know_names_in_tables(*here, d);
     return std::move(status).read(*here, d);
+}
+
+bool advisory_backend::do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) {
+    // Not in a session that holds locks: it might have to end itself.
+    const auto here = sessions_.without_locks(d);
+    if (!here)
+        throw connection_error{
+            "no connection to PostgreSQL is left to break a lock with; try again when fewer threads "
+            "wait for locks",
+            {.lock_name = std::string{n}, .backend = std::string{name}}};
+    return advisory_break(**here, n, reason, by, d) > 0;
 }
 
 std::size_t advisory_backend::do_purge(std::chrono::milliseconds idle, deadline d) {

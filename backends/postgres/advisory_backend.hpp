@@ -59,6 +59,7 @@ private:
     void do_release(const lock_request& r, deadline d) override;
     renewal do_verify(const lock_request& r, deadline d) override;
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
+    bool do_break(std::string_view name, std::string_view reason, std::string_view by, deadline d) override;
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 

@@ -82,7 +82,7 @@ constexpr auto wait_exclusive = R"sql(
 DO $rowlock$ BEGIN
   PERFORM set_config('lock_timeout', '{wait}', true);
   PERFORM pg_advisory_lock({name});
-  PERFORM set_config('rowlock.outcome', 'granted', true);
+  PERFORM set_config('rowlock_wait.outcome', 'granted', true);
 EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
 )sql";
@@ -92,7 +92,7 @@ DO $rowlock$ BEGIN
   PERFORM set_config('lock_timeout', '{wait}', true);
   PERFORM pg_advisory_lock_shared({name});
   PERFORM pg_advisory_lock_shared({sharers});
-  PERFORM set_config('rowlock.outcome', CASE
+  PERFORM set_config('rowlock_wait.outcome', CASE
     WHEN pg_try_advisory_lock({users}) THEN CASE WHEN pg_advisory_unlock({users}) THEN 'granted' END
     WHEN EXISTS (SELECT FROM pg_locks
                  WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
@@ -123,7 +123,7 @@ BEGIN
                 WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                   AND (classid::bigint << 32 | objid::bigint) = {sharers}) THEN
-    PERFORM set_config('rowlock.outcome', 'mixed', true);
+    PERFORM set_config('rowlock_wait.outcome', 'mixed', true);
     RETURN;
   END IF;
   LOOP
@@ -143,7 +143,7 @@ BEGIN
     slice_ms := least(2 * slice_ms, 16);
   END LOOP;
   PERFORM pg_advisory_unlock({queue});
-  PERFORM set_config('rowlock.outcome', 'granted ' || permit, true);
+  PERFORM set_config('rowlock_wait.outcome', 'granted ' || permit, true);
 EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
 )sql";
@@ -151,7 +151,7 @@ END $rowlock$;
 // Ends each of them. The session holds nothing else, so all can go.
 constexpr auto outcome = R"sql(
 SELECT CASE WHEN o LIKE 'granted%' OR pg_advisory_unlock_all() IS NOT NULL THEN o END
-FROM (SELECT current_setting('rowlock.outcome', true) AS o OFFSET 0) AS s)sql";
+FROM (SELECT current_setting('rowlock_wait.outcome', true) AS o OFFSET 0) AS s)sql";
 
 // Puts numbers in the place of {words}.
 class filled {

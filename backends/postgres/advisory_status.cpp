@@ -18,7 +18,21 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY l.granted DESC, l.waitstart NULLS LAST, l.pid)sql"};
 
+// $1 schema
+constexpr statement can_read_names{"rowlock_can_read_names", R"sql(
+SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = $1::text AND c.relname = 'lock'
+                 AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')))sql"};
+// $1 prefix
+constexpr statement names{"rowlock_names", "SELECT name FROM rowlock.lock WHERE starts_with(name, $1::text)"};
+
 }  // namespace
+
+void advisory_status::know_names_in_tables(session& s, deadline d) {
+    if (!s.run(can_read_names, d, s.schema()).truth(0, 0)) return;
+    const auto rows = s.run(names, d, prefix_);
+    for (int i = 0; i < rows.rows(); ++i) know(rows.bytes(i, 0));
+}
 
 void advisory_status::know(std::string_view name) {
     const auto keys = keys_of(name);

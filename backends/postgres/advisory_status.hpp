@@ -27,6 +27,9 @@ public:
     /// One who waits where the server does not see it.
     void add_waiter(std::string_view name, waiter_status w);
 
+    /// The names that rowlock's tables have, as far as there are tables and this role may read them. Two round trips.
+    void know_names_in_tables(session& s, deadline d);
+
     /// One round trip; sorted by name.
     [[nodiscard]] std::vector<lock_status> read(session& s, deadline d) &&;
 

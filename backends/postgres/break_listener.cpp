@@ -60,7 +60,7 @@ void break_listener::listen() {
     (void)s.run_script(listen_script, deadline::after(5s));
     heard_();  // what was broken before it listened
     while (readable(s.socket(), end_.fd(), -1))
-        if (s.take_notifications() > 0) heard_();
+        if (s.take_notification(s.schema())) heard_();
 }
 
 }  // namespace rowlock::postgres

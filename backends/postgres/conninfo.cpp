@@ -8,7 +8,7 @@
 
 namespace rowlock::postgres {
 
-conninfo::conninfo(std::string t, const options& opt) : text{std::move(t)}, owner{opt.owner} {
+conninfo::conninfo(std::string t, const options& opt) : text{std::move(t)}, owner{opt.owner}, schema{opt.schema} {
     if (text.find('\0') != std::string::npos)
         throw std::invalid_argument{"a PostgreSQL connection string must not contain a NUL byte"};
     char* message = nullptr;

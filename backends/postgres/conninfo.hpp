@@ -9,8 +9,9 @@ namespace rowlock::postgres {
 
 /// Where a session connects to, and as whom it shows up there.
 struct conninfo {
-    std::string text;   ///< a connection string or URI, as libpq takes it
-    std::string owner;  ///< application_name, unless `text` has one
+    std::string text;    ///< a connection string or URI, as libpq takes it
+    std::string owner;   ///< application_name, unless `text` has one
+    std::string schema;  ///< which the tables are in
 
     /// @throws std::invalid_argument libpq cannot read `text`; nothing was opened
     conninfo(std::string text, const options& opt);

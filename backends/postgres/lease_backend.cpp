@@ -20,10 +20,10 @@ constexpr auto wait_for_key_sql = R"sql(
 DO $rowlock$ BEGIN
   PERFORM set_config('lock_timeout', '{wait}', true);
   PERFORM {lock}({key});
-  PERFORM set_config('rowlock.outcome', 'granted', true);
+  PERFORM set_config('rowlock_wait.outcome', 'granted', true);
 EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
-SELECT CASE WHEN current_setting('rowlock.outcome', true) = 'granted' THEN 1
+SELECT CASE WHEN current_setting('rowlock_wait.outcome', true) = 'granted' THEN 1
             WHEN EXISTS (SELECT FROM pg_locks
                          WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = pg_backend_pid()
                            AND (classid::bigint << 32 | objid::bigint) = {key}) THEN 1
@@ -78,7 +78,8 @@ error_context about(const lock_request& r) {
 }  // namespace
 
 lease_backend::lease_backend(const conninfo& to, bool transaction_pooled)
-    : pooled_{transaction_pooled},
+    : schema_{to.schema},
+      pooled_{transaction_pooled},
       sessions_{to, name, transaction_pooled, [this](member& m, const std::string&) { session_gone(m); }},
       breaks_{to, name, [this] {
                   const std::lock_guard lock{listening_};
@@ -106,7 +107,7 @@ void lease_backend::do_listen(listener* l) {
 
 lease_backend::attempt_result lease_backend::attempt(const session_pool::use& here, const lock_request& r,
                                                      lease_store::manners m, deadline d) {
-    const auto keys = lease_keys_of(r.name);
+    const auto keys = lease_keys_of(schema_, r.name);
     m.bell = m.bell && !pooled_;
     for (int tries = 0;; ++tries) {
         const auto before = boot_clock::now();
@@ -210,7 +211,7 @@ std::optional<grant> lease_backend::settle(const lock_request& r, deadline d) {
         in_doubt_.erase(r.id);
     }
     if (!found || (r.upgrade && found->mode != lock_mode::exclusive)) return std::nullopt;
-    if (!r.upgrade) record(r, lease_keys_of(r.name), nullptr);
+    if (!r.upgrade) record(r, lease_keys_of(schema_, r.name), nullptr);
     return grant{.token = found->token, .expires_at = before + found->left};
 }
 
@@ -277,7 +278,7 @@ bool lease_backend::wait_for_key(session& s, std::int64_t key, bool shared, cons
 
 std::optional<grant> lease_backend::queue_in_server(const session_pool::use& here, const lock_request& r,
                                                     const wait_bound& w, std::chrono::milliseconds timeout) {
-    const auto keys = lease_keys_of(r.name);
+    const auto keys = lease_keys_of(schema_, r.name);
     const auto operation = [&] { return deadline::after(timeout); };
     place_in_queue place{*here, keys, timeout};
 
@@ -353,7 +354,7 @@ void lease_backend::session_gone(const member& m) {
 
 void lease_backend::do_release(const lock_request& r, deadline d) {
     const auto h = take_holding(r.id);
-    const auto keys = h ? h->keys : lease_keys_of(r.name);
+    const auto keys = h ? h->keys : lease_keys_of(schema_, r.name);
     if (h && h->bell) {
         try {
             const auto here = sessions_.that(h->bell, d);
@@ -430,13 +431,14 @@ std::vector<lock_status> lease_backend::do_inspect(std::string_view prefix, dead
     std::map<std::int64_t, std::string> queues;
     for (const auto& r : rows) {
         auto& status = all.try_emplace(r.name, lock_status{.name = r.name}).first->second;
-        queues.emplace(lease_keys_of(r.name).queue, r.name);
+        queues.emplace(lease_keys_of(schema_, r.name).queue, r.name);
         if (r.holder) status.holders.push_back(*r.holder);
         if (r.waiter) status.waiters.push_back(*r.waiter);
     }
     for (auto& k : lease_store::key_rows(*here, d))
         if (const auto n = queues.find(k.key); n != queues.end()) all.at(n->second).waiters.push_back(std::move(k.who));
-    for (auto& [n, who] : room_.behind_the_first())
+    // Behind a pooler no session can queue: there one's own waiters are all that can be seen.
+    for (auto& [n, who] : pooled_ ? room_.everybody() : room_.behind_the_first())
         if (const auto status = all.find(n); status != all.end()) status->second.waiters.push_back(std::move(who));
     std::vector<lock_status> sorted;
     for (auto& [n, status] : all)

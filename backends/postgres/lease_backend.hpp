@@ -77,6 +77,7 @@ private:
     renewal loss_of(session& s, const lock_request& r, deadline d);
     void session_gone(const member& m);
 
+    const std::string schema_;
     const bool pooled_;
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, hash> holdings_;

@@ -259,7 +259,8 @@ constexpr statement breaks_of{"rowlock_breaks", R"sql(
 SELECT number, 'broken by ' || broken_by || ': ' || reason FROM rowlock.break
 WHERE provider = $1::bigint AND number = ANY ($2::bigint[]))sql"};
 
-// $1 name, $2 reason, $3 by. A fence that has pinned the row goes on protecting it: a take needs more than this does.
+// $1 name, $2 reason, $3 by, $4 schema, for those who listen. A fence that has pinned the row goes on protecting it: a
+// take needs more than this does.
 constexpr statement break_lease{"rowlock_break", R"sql(
 WITH old_parts AS MATERIALIZED (
   SELECT p.name, p.slot, p.mode, p.token, p.provider, p.number, p.owner, p.expires_at > clock_timestamp() AS held
@@ -289,7 +290,7 @@ WITH old_parts AS MATERIALIZED (
   INSERT INTO rowlock.break (name, token, owner, provider, number, reason, broken_by)
   SELECT $1, token, owner, provider, number, $2::text, $3::text FROM victims
 )
-SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('rowlock_break', '')::text END FROM victims)sql"};
+SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('rowlock_break', $4::text)::text END FROM victims)sql"};
 
 // $1 idle time in ms. The floor rises in the same transaction in which the names go, and is locked before them: who
 // gives a new name its first token waits for it, and reads it after that.
@@ -355,9 +356,9 @@ fencing_token token_in(const result& r, int row, int column) {
 
 }  // namespace
 
-lease_keys lease_keys_of(std::string_view name) {
+lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
     std::string text{name};
-    text += '\0';
+    text.append(1, '\0').append(schema).append(1, '.');
     const auto queue = key_of(text + "lease queue");
     return {queue, key_of(text + "lease bell")};
 }
@@ -431,7 +432,7 @@ std::unordered_map<std::uint64_t, std::string> breaks(session& s, std::uint64_t 
 }
 
 std::size_t break_all(session& s, std::string_view name, std::string_view reason, std::string_view by, deadline d) {
-    return static_cast<std::size_t>(s.run(break_lease, d, name, reason, by).integer(0, 0));
+    return static_cast<std::size_t>(s.run(break_lease, d, name, reason, by, s.schema()).integer(0, 0));
 }
 
 std::size_t purge(session& s, milliseconds idle, deadline d) {

@@ -17,11 +17,12 @@
 namespace rowlock::postgres {
 
 /// The advisory keys of a leased name. `queue` is held by the one waiter who is at the head of the queue, `bell` by who
-/// holds the lease: giving it back wakes the head.
+/// holds the lease: giving it back wakes the head. Leases of two schemas have nothing to do with each other, so their
+/// keys differ: they are made of the name, a NUL byte, "SCHEMA.lease queue" and "SCHEMA.lease bell".
 struct lease_keys {
     std::int64_t queue = 0, bell = 0;
 };
-[[nodiscard]] lease_keys lease_keys_of(std::string_view name);
+[[nodiscard]] lease_keys lease_keys_of(std::string_view schema, std::string_view name);
 
 /// What a try for a lease brought.
 struct lease_answer {

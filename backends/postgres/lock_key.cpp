@@ -31,7 +31,14 @@ struct hash {
 
 std::int64_t key_of(std::string_view name) {
     thread_local hash sha256;
-    return sha256.first_64_bits(name);
+    // Mostly the same one as the last time: to hash it takes as long as everything else the library does for a lock.
+    thread_local std::string last;
+    thread_local std::int64_t key = 0;
+    if (last.empty() || name != last) {
+        key = sha256.first_64_bits(name);
+        last = name;
+    }
+    return key;
 }
 
 lock_keys keys_of(std::string_view name) {

@@ -16,11 +16,18 @@ bool is_transaction_pooled(session& s, const conninfo& to, std::string_view back
     // A pooler answers the handshake itself, with a number of its own for the server process.
     const int first = pid_now(s, d);
     if (first == s.announced_pid()) return false;
-    if (pid_now(s, d) != first) return true;
     // A pooler that hands out connections by session keeps the one of `s` for it. Another one gives it to the next
     // who begins a transaction, and `s`, which comes while that is open, gets another.
     session other{to, backend, d};
-    (void)other.run_script("BEGIN", d);
+    try {
+        (void)other.run_script("BEGIN", d);
+    } catch (const no_answer& e) {
+        if (std::string_view{e.what()}.find("statement pooling") == std::string_view::npos) throw;
+        throw unsupported{
+            "there is a pooler between this program and PostgreSQL that allows no transactions (PgBouncer with "
+            "pool_mode = statement); use pool_mode = transaction for leases, pool_mode = session for all locks",
+            {.backend = std::string{backend}}};
+    }
     const int others = pid_now(other, d);
     const int second = pid_now(s, d);
     (void)other.run_script("ROLLBACK", d);

@@ -12,9 +12,14 @@
 #include "pooler.hpp"
 #include "postgres_entry.hpp"
 #include "postgres_schema.hpp"
+#include "settings.hpp"
 
 namespace rowlock::postgres {
 namespace {
+
+// Else the first lock would say so. Only for transactions that a role or a database has made so; of a standby
+// settle_in() has told.
+constexpr statement is_read_only{"rowlock_read_only", "SELECT current_setting('transaction_read_only')::boolean"};
 
 provider open_advisory(std::string_view rest, options opt) { return advisory(conninfo_in_url(rest), std::move(opt)); }
 
@@ -27,12 +32,13 @@ std::unique_ptr<migration_target> target_of(std::string_view rest, const options
 }  // namespace
 
 const detail::backend_entry advisory_entry{"postgresql+advisory:", "postgresql+advisory://HOST/DATABASE",
-                                           &open_advisory, &target_of, &diagnose};
+                                           &open_advisory, &target_of, &diagnose_advisory};
 const detail::backend_entry lease_entry{"postgresql+lease:", "postgresql+lease://HOST/DATABASE", &open_leases,
-                                        &target_of, &diagnose};
+                                        &target_of, &diagnose_leases};
 const detail::backend_entry default_entry{"postgresql:", "postgresql://HOST/DATABASE", &open_advisory, &target_of,
-                                          &diagnose};
-const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE", &open_advisory, &target_of, &diagnose};
+                                          &diagnose_advisory};
+const detail::backend_entry short_entry{"postgres:", "postgres://HOST/DATABASE", &open_advisory, &target_of,
+                                        &diagnose_advisory};
 
 provider advisory(const std::string& text, options opt) {
     detail::check(opt);
@@ -49,6 +55,9 @@ provider leases(const std::string& text, options opt) {
     schema{std::make_unique<postgres_target>(to, opt)}.check();
     session first{to, lease_backend::name, d};
     const bool pooled = is_transaction_pooled(first, to, lease_backend::name, d);
+    settle_in(first, pooled, d);
+    if (first.run(is_read_only, d).truth(0, 0))
+        fail(sqlstate::read_only, "leases are written into tables", lease_backend::name, to.schema);
     return provider{std::make_unique<lease_backend>(to, pooled), std::move(opt)};
 }
 

@@ -1,6 +1,10 @@
 #include "postgres_schema.hpp"
 
+#include <list>
+#include <map>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include <rowlock/error.hpp>
 
@@ -9,8 +13,11 @@
 namespace rowlock::postgres {
 namespace {
 
-constexpr statement has_history{"rowlock_has_history",
-                                "SELECT pg_catalog.to_regclass('rowlock.migration') IS NOT NULL"};
+// $1 schema. Not to_regclass: that may answer from the session's cache of names, and so miss what was committed while
+// this transaction waited for its turn.
+constexpr statement has_history{"rowlock_has_history", R"sql(
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = $1::text AND c.relname = 'migration'))sql"};
 constexpr statement history{"rowlock_history",
                             "SELECT number, name, coalesce(checksum, '') FROM rowlock.migration ORDER BY number"};
 
@@ -22,7 +29,29 @@ constexpr statement record_checksum{
 // The same key for everybody, first 64 bits of SHA-256 of "rowlock migration". Ends with the transaction.
 constexpr auto one_at_a_time = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})";
 
+// Kept for good, as those who were given the steps for `rowlock` may keep them.
+std::span<const migration> migrations_in(const std::string& schema) {
+    if (schema == default_schema) return migrations();
+    struct made {
+        std::list<std::string> texts;
+        std::vector<migration> steps;
+    };
+    static std::mutex mutex;
+    static auto& all = *new std::map<std::string, made>;
+    const std::lock_guard lock{mutex};
+    auto& here = all[schema];
+    if (here.steps.empty())
+        for (auto step : migrations()) {
+            step.sql = here.texts.emplace_back(in_schema(step.sql, schema));
+            here.steps.push_back(step);
+        }
+    return here.steps;
+}
+
 }  // namespace
+
+postgres_target::postgres_target(conninfo to, const options& opt)
+    : to_{std::move(to)}, timeout_{opt.operation_timeout}, steps_{migrations_in(to_.schema)} {}
 
 session& postgres_target::connected() {
     if (session_ && session_->usable()) return *session_;
@@ -35,7 +64,7 @@ std::vector<applied_migration> postgres_target::applied() {
     const auto d = deadline::after(timeout_);
     auto& s = connected();
     std::vector<applied_migration> all;
-    if (!s.run(has_history, d).truth(0, 0)) return all;
+    if (!s.run(has_history, d, to_.schema).truth(0, 0)) return all;
     const auto rows = s.run(history, d);
     for (int i = 0; i < rows.rows(); ++i)
         all.push_back({static_cast<int>(rows.integer(i, 0)), rows.text(i, 1), rows.text(i, 2)});
@@ -51,8 +80,15 @@ void postgres_target::exclusively(const std::function<void()>& change) {
         (void)s.run_script(begin, deadline::after(timeout_));
         change();
         (void)s.run_script("COMMIT", deadline::after(timeout_));
-    } catch (...) {
+    } catch (const error& e) {
         session_.reset();  // which rolls back
+        if (e.sqlstate() != sqlstate::insufficient_privilege) throw;
+        throw connection_error{
+            "this role may not migrate the database; let a superuser run `GRANT CREATE ON DATABASE ... TO role` first, "
+            "or the output of `rowlock migrate --print`; nothing was changed",
+            {.backend = "postgresql", .sqlstate = e.sqlstate()}};
+    } catch (...) {
+        session_.reset();
         throw;
     }
 }
@@ -62,7 +98,7 @@ void postgres_target::apply(const migration& step) {
     const auto d = deadline::after(timeout_);
     (void)s.run_script(std::string{step.sql}, d);
     if (s.run(record_checksum, d, step.checksum, std::int64_t{step.number}, step.name).rows() != 1)
-        throw schema_error{std::string{step.name} + " does not record itself in rowlock.migration",
+        throw schema_error{std::string{step.name} + " does not record itself in " + to_.schema + ".migration",
                            {.backend = "postgresql"}};
 }
 

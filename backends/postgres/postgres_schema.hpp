@@ -16,9 +16,10 @@ namespace rowlock::postgres {
 /// everything that belongs together is one transaction.
 class postgres_target final : public migration_target {
 public:
-    postgres_target(conninfo to, const options& opt) : to_{std::move(to)}, timeout_{opt.operation_timeout} {}
+    postgres_target(conninfo to, const options& opt);
 
-    std::span<const migration> available() const override { return migrations(); }
+    /// For the schema that was asked for, so that what is shown is what is run; the checksums are those of the files.
+    std::span<const migration> available() const override { return steps_; }
     std::vector<applied_migration> applied() override;
     void exclusively(const std::function<void()>& change) override;
     void apply(const migration& step) override;
@@ -28,6 +29,7 @@ private:
 
     const conninfo to_;
     const std::chrono::milliseconds timeout_;
+    const std::span<const migration> steps_;
     std::optional<session> session_;
 };
 

@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <system_error>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 namespace rowlock::postgres {
 namespace {
@@ -24,9 +26,25 @@ constexpr std::array<std::array<const char*, 2>, 6> defaults{{
 
 constexpr int binary = 1;
 
+using namespace std::chrono_literals;
+
+// An answer mostly comes at once, so the kernel's own bound on a read waits for it: one system call instead of two, and
+// no timer of high resolution, whose setting costs as much as a system call in a virtual machine. It is coarse; the
+// last part of the time allowed is waited for with poll.
+constexpr auto longest_read = 100ms;
+
+void let_reads_wait(int socket) {
+    constexpr timeval bound{.tv_sec = 0, .tv_usec = longest_read / 1us};
+    const int flags = fcntl(socket, F_GETFL);
+    if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound) != 0 ||
+        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) != 0 || flags < 0 ||
+        fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) != 0)
+        throw std::system_error{errno, std::generic_category(), "socket options"};
+}
+
 }  // namespace
 
-session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend} {
+session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend}, schema_{to.schema} {
     try {
         connect(to, d);
     } catch (...) {
@@ -68,6 +86,7 @@ void session::connect(const conninfo& to, deadline d) {
     }
     socket_ = PQsocket(connection_);
     PQsetnonblocking(connection_, 1);
+    let_reads_wait(socket_);
 }
 
 void session::hear(void* self, const PGresult* notice) {
@@ -115,9 +134,16 @@ void session::flush(deadline d) {
     }
 }
 
+const char* session::text_of(const statement& s) {
+    if (schema_ == default_schema) return s.sql;
+    auto& text = texts_[&s];
+    if (text.empty()) text = in_schema(s.sql, schema_);
+    return text.c_str();
+}
+
 void session::prepare(const statement& s, deadline d) {
     if (std::find(prepared_.begin(), prepared_.end(), &s) != prepared_.end()) return;
-    if (PQsendPrepare(connection_, s.name, s.sql, 0, nullptr) == 0)
+    if (PQsendPrepare(connection_, s.name, text_of(s), 0, nullptr) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     (void)collect(d);
     prepared_.push_back(&s);
@@ -126,8 +152,9 @@ void session::prepare(const statement& s, deadline d) {
 result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                           const int* formats) {
     if (prepares) prepare(s, d);
-    const int sent = prepares ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
-                              : PQsendQueryParams(connection_, s.sql, n, nullptr, values, lengths, formats, binary);
+    const int sent = prepares
+                         ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
+                         : PQsendQueryParams(connection_, text_of(s), n, nullptr, values, lengths, formats, binary);
     if (sent == 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     return collect(d);
 }
@@ -138,7 +165,8 @@ result session::run_script(const std::string& sql, deadline d) {
 }
 
 void session::send_script(const std::string& sql, deadline d) {
-    if (PQsendQuery(connection_, sql.c_str()) == 0)
+    const bool as_it_is = schema_ == default_schema;
+    if (PQsendQuery(connection_, (as_it_is ? sql : in_schema(sql, schema_)).c_str()) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     flush(d);
 }
@@ -157,7 +185,8 @@ result session::collect(deadline d) {
     result failed;
     for (;;) {
         while (PQisBusy(connection_) != 0) {
-            if (!poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+            const bool read_waits = d.is_never() || d.remaining() > 2 * longest_read;
+            if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
             if (PQconsumeInput(connection_) == 0) {
                 const auto why = one_line(PQerrorMessage(connection_));
                 end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
@@ -181,16 +210,19 @@ result session::collect(deadline d) {
     }
     if (failed.raw()) {
         before_failure_ = std::move(last);
-        fail(failed.raw(), backend_);
+        fail(failed.raw(), backend_, schema_);
     }
     return last;
 }
 
-int session::take_notifications() {
+bool session::take_notification(std::string_view payload) {
     if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
-    int count = 0;
-    for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_), ++count) PQfreemem(n);
-    return count;
+    bool found = false;
+    for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_)) {
+        found = found || n->extra == payload;
+        PQfreemem(n);
+    }
+    return found;
 }
 
 std::string session::last_words() {

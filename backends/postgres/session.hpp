@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -55,10 +56,14 @@ public:
     /// Forgets calls of `wake()` that were meant for an earlier wait.
     void clear_wake() const noexcept { wake_up_.clear(); }
 
-    /// Reads what has come on the socket, and how many notifications were among it. Does not block.
+    /// Reads what has come on the socket; whether a notification that carries `payload` was among it. Does not block.
     /// @throws no_answer
-    int take_notifications();
+    bool take_notification(std::string_view payload);
 
+    /// The name of the back end that uses it.
+    [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
+    /// Which rowlock's tables are in, for this session.
+    [[nodiscard]] const std::string& schema() const noexcept { return schema_; }
     /// What the statement that failed last had brought before that: rows, if only its commit failed.
     [[nodiscard]] result rows_before_failure() noexcept { return std::move(before_failure_); }
 
@@ -84,6 +89,7 @@ private:
                      const int* formats);
     void connect(const conninfo& to, deadline d);
     void prepare(const statement& s, deadline d);
+    const char* text_of(const statement& s);
     void flush(deadline d);
     bool poll(short events, deadline d, bool heed_wake_up);
     [[noreturn]] void end(const std::string& why);
@@ -93,8 +99,10 @@ private:
     int socket_ = -1;
     bool usable_ = true;
     const std::string_view backend_;
+    const std::string schema_;
     wake_up wake_up_;
     std::vector<const statement*> prepared_;
+    std::unordered_map<const statement*, std::string> texts_;  ///< for a schema of another name
     std::string notice_;
     result before_failure_;
     std::string why_;

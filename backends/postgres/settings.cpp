@@ -3,13 +3,12 @@
 namespace rowlock::postgres {
 namespace {
 
-constexpr statement backend_pid{"rowlock_pid", "SELECT pg_catalog.pg_backend_pid()"};
+constexpr statement where_am_i{"rowlock_where", "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()"};
 
 // Settings that this version of the server does not have are left out.
 //  - Timeouts: a role or a database may have defaults that would end a wait, or a session that holds locks and is idle.
 //  - Keepalives: a holder whose host vanished is freed after 5 s + 3 * 2 s, later than its own side notices (5 s).
-//    tcp_user_timeout does the same for one who waits, client_connection_check_interval for a process that was killed
-//    while it waited.
+//    tcp_user_timeout does the same for one who waits.
 //  - synchronous_commit: a token that the server could forget in a crash would be handed out twice. remote_apply is
 //    stronger and stays.
 //  - search_path: nobody's functions but the server's own.
@@ -27,8 +26,7 @@ FROM (VALUES ('statement_timeout', '0'),
              ('tcp_keepalives_idle', '5'),
              ('tcp_keepalives_interval', '2'),
              ('tcp_keepalives_count', '3'),
-             ('tcp_user_timeout', '8000'),
-             ('client_connection_check_interval', '500')) AS w (name, value)
+             ('tcp_user_timeout', '8000')) AS w (name, value)
      JOIN pg_catalog.pg_settings AS s USING (name)
 WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply'))sql"};
 
@@ -36,7 +34,10 @@ WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply'))sql"};
 
 void settle_in(session& s, bool transaction_pooled, deadline d) {
     s.prepares = !transaction_pooled;
-    s.pid = static_cast<int>(s.run(backend_pid, d).integer(0, 0));
+    const auto here = s.run(where_am_i, d);
+    s.pid = static_cast<int>(here.integer(0, 0));
+    if (here.truth(0, 1))
+        fail(sqlstate::read_only, "its locks would exclude nobody on the primary", s.backend(), s.schema());
     if (!transaction_pooled) (void)s.run(settle, d);
 }
 

@@ -26,7 +26,29 @@ std::string header(std::int32_t element, std::size_t size) {
     return out;
 }
 
+bool in_identifier(char c) {
+    return c == '_' || c == '$' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 }  // namespace
+
+std::string in_schema(std::string_view sql, std::string_view schema) {
+    if (schema == default_schema) return std::string{sql};
+    std::string out;
+    for (auto at = sql.find(default_schema); at != sql.npos; at = sql.find(default_schema)) {
+        const auto before = sql.substr(0, at), after = sql.substr(at + default_schema.size());
+        const bool begins = before.empty() || !in_identifier(before.back());
+        const bool qualifies = after.size() > 1 && after[0] == '.' && in_identifier(after[1]);
+        const bool named = before.ends_with("SCHEMA ") && (after.empty() || !in_identifier(after[0]));
+        out += before;
+        if (begins && (qualifies || named))
+            out.append(1, '"').append(schema).append(1, '"');
+        else
+            out += default_schema;
+        sql = after;
+    }
+    return out.append(sql);
+}
 
 std::string array_of(std::span<const std::int64_t> numbers) {
     auto out = header(int8_type, numbers.size());

@@ -16,6 +16,13 @@ struct statement {
     const char* sql;
 };
 
+/// The schema that statements and migrations are written for, and the default of `options::schema`.
+inline constexpr std::string_view default_schema = "rowlock";
+
+/// `sql` for another schema: every `rowlock.` that qualifies a name, and every `SCHEMA rowlock`, has the quoted name
+/// instead. So no text of SQL may contain a word before a dot that reads `rowlock` and means something else.
+[[nodiscard]] std::string in_schema(std::string_view sql, std::string_view schema);
+
 /// Parameters in PostgreSQL's binary format, in which nothing is quoted, cut or terminated. They refer to the text
 /// they were made of.
 template <std::size_t N>

@@ -71,21 +71,22 @@ lock_handle engine::hand_over(const std::shared_ptr<held_lock>& held, const gran
 
 void engine::tell(event_sink::event_function what, const held_lock& h,
                   std::chrono::steady_clock::time_point started) const {
+    if (!events_.heard()) return;
     auto e = h.event();
-    e.duration = std::chrono::steady_clock::now() - started;
+    e.duration = events_.now() - started;
     events_.tell(what, e);
 }
 
 std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
                                            const wait_bound& w) {
     (void)database();
-    const auto started = std::chrono::steady_clock::now();
+    const auto started = events_.now();
     const auto held = new_lock(name, mode, permits, !w.until.expired());
 
     locks_.add(held);  // before the grant, so that a loss right behind it finds whom to tell
     std::optional<grant> got;
     try {
-        got = obtain(held->request(), w);
+        got = obtain(held->settled_request(), w);
     } catch (const cancelled&) {
         locks_.remove(*held);
         tell(&observer::cancelled, *held, started);
@@ -96,7 +97,7 @@ std::optional<lock_handle> engine::acquire(std::string_view name, lock_mode mode
     }
     if (!got) {
         locks_.remove(*held);
-        tell(held->request().queued ? &observer::timed_out : &observer::busy, *held, started);
+        tell(held->settled_request().queued ? &observer::timed_out : &observer::busy, *held, started);
         return std::nullopt;
     }
     auto handle = hand_over(held, *got, mode);
@@ -178,10 +179,10 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
 
 void engine::release(held_lock& h) {
     look_at_the_clock(h);  // a lease that ended unnoticed was lost, not released
-    const auto r = h.request();
-    auto e = h.event();
+    auto e = events_.heard() ? h.event() : lock_event{};
     const auto before = h.release();
     if (before == held_lock::phase::released) return;
+    const auto& r = h.settled_request();
     locks_.remove(h);
     try {
         backend_->release(r, operation_deadline());

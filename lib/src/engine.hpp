@@ -40,7 +40,9 @@ public:
     void release(held_lock& h);
     void release_quietly(held_lock& h) noexcept;
     void verify(held_lock& h);
-    void look_at_the_clock(held_lock& h) const noexcept { h.lose_if_expired(boot_clock::now(), events_); }
+    void look_at_the_clock(held_lock& h) const noexcept {
+        if (h.usable_until() != boot_clock::time_point::max()) h.lose_if_expired(boot_clock::now(), events_);
+    }
 
 private:
     engine(std::unique_ptr<backend> b, options opt);

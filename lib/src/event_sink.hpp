@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,13 @@ namespace rowlock::detail {
 class event_sink {
 public:
     event_sink(std::shared_ptr<observer> to, std::string_view backend) : to_{std::move(to)}, backend_{backend} {}
+
+    /// False: nobody listens, and there is no need to find out what to tell.
+    [[nodiscard]] bool heard() const noexcept { return to_ != nullptr; }
+    /// Reads the clock only if somebody will be told.
+    [[nodiscard]] std::chrono::steady_clock::time_point now() const {
+        return heard() ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+    }
 
     using event_function = void (observer::*)(const lock_event&);
 

@@ -19,6 +19,10 @@ boot_clock::duration margin(std::chrono::milliseconds ttl) {
 void held_lock::granted(const grant& g, lock_mode mode) {
     const std::lock_guard lock{mutex_};
     if (phase_ == phase::released) return;
+    if (!lost_.stop_possible()) {
+        lost_ = std::stop_source{};
+        if (phase_ == phase::lost) lost_.request_stop();  // a loss that was faster; nobody can have asked for news yet
+    }
     if (phase_ == phase::asked) {
         phase_ = phase::held;
         granted_at_ = std::chrono::steady_clock::now();
@@ -40,6 +44,7 @@ void held_lock::set_end(std::optional<boot_clock::time_point> expires_at) {
 }
 
 void held_lock::lose(loss_reason why, std::string detail, const event_sink& events) {
+    std::stop_source lost{std::nostopstate};
     {
         const std::lock_guard lock{mutex_};
         if (phase_ != phase::asked && phase_ != phase::held) return;
@@ -47,8 +52,9 @@ void held_lock::lose(loss_reason why, std::string detail, const event_sink& even
         reason_ = why;
         detail_ = std::move(detail);
         usable_until_.store(boot_clock::time_point::min(), std::memory_order_relaxed);
+        lost = lost_;
     }
-    lost_.request_stop();  // outside the mutex: callbacks may use the handle
+    lost.request_stop();  // outside the mutex: callbacks may use the handle
     auto e = event();
     e.reason = why;
     e.detail = detail_;  // does not change any more

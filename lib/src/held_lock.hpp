@@ -50,7 +50,10 @@ public:
 
     [[nodiscard]] phase now() const;
     [[nodiscard]] lock_request request() const;
+    /// The same without a copy, for when it does not change: before the grant, and after the release.
+    [[nodiscard]] const lock_request& settled_request() const noexcept { return request_; }
     [[nodiscard]] std::optional<fencing_token> token() const;
+    /// Empty before the grant.
     [[nodiscard]] std::stop_token lost() const noexcept { return lost_.get_token(); }
     [[nodiscard]] std::optional<loss_reason> reason() const;
     [[nodiscard]] std::string detail() const;
@@ -75,7 +78,7 @@ private:
     std::string detail_;
     std::chrono::steady_clock::time_point granted_at_{};
     std::atomic<boot_clock::time_point> usable_until_{boot_clock::time_point::max()};
-    std::stop_source lost_;
+    std::stop_source lost_{std::nostopstate};  ///< made by the grant: a busy try goes without
 };
 
 }  // namespace rowlock::detail

@@ -1,5 +1,6 @@
 #include <rowlock/options.hpp>
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 
@@ -18,6 +19,16 @@ std::string default_owner() {
 }
 
 namespace detail {
+namespace {
+
+// As PostgreSQL takes it quoted and unquoted, so that people can write it, too. NAMEDATALEN is 64.
+bool is_schema_name(std::string_view name) {
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    const auto word = [&](char c) { return digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    return !name.empty() && name.size() <= 63 && !digit(name.front()) && std::all_of(name.begin(), name.end(), word);
+}
+
+}  // namespace
 
 void check(const options& opt) {
     using namespace std::chrono_literals;
@@ -33,6 +44,9 @@ void check(const options& opt) {
         throw std::invalid_argument{"options::key_prefix must be at most 254 bytes of UTF-8 without NUL"};
     if (opt.owner.size() > 1024 || !is_utf8(opt.owner) || opt.owner.find('\0') != std::string::npos)
         throw std::invalid_argument{"options::owner must be at most 1024 bytes of UTF-8 without NUL"};
+    if (!is_schema_name(opt.schema))
+        throw std::invalid_argument{
+            "options::schema must be 1 to 63 ASCII letters, digits and underscores, and not begin with a digit"};
 }
 
 }  // namespace detail

@@ -63,11 +63,13 @@ provider open(std::string_view url, options opt) {
 
 schema open_schema(std::string_view url, const options& opt) {
     const auto [entry, rest] = find(url);
+    detail::check(opt);
     return schema{entry.target ? entry.target(rest, opt) : std::make_unique<no_schema>()};
 }
 
 std::vector<finding> diagnose(std::string_view url, const options& opt) {
     const auto [entry, rest] = find(url);
+    detail::check(opt);
     return entry.diagnose(rest, opt);
 }
 

@@ -1,9 +1,14 @@
 -- rowlock, step 1: who holds what, and what must outlive it. Waiting leaves nothing here.
 --
 -- Run it with `rowlock migrate`, or by hand: psql -v ON_ERROR_STOP=1 -1 -f 0001_locks.sql
--- A role that locks needs, and no more:
+-- A role that locks and fences needs this, and no more:
 --   GRANT USAGE ON SCHEMA rowlock TO app;
---   GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rowlock TO app;
+--   GRANT SELECT ON ALL TABLES IN SCHEMA rowlock TO app;
+--   GRANT INSERT, UPDATE ON rowlock.lock, rowlock.part TO app;
+-- One that also breaks locks and purges names:
+--   GRANT INSERT ON rowlock.break TO operator;
+--   GRANT UPDATE ON rowlock.floor TO operator;
+--   GRANT DELETE ON rowlock.lock, rowlock.part TO operator;
 
 CREATE SCHEMA rowlock;
 

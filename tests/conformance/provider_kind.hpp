@@ -38,6 +38,7 @@ struct provider_kind {
     bool sees_death = true;  ///< what a dead process held is free at once, not when its lease ends
     std::function<std::unique_ptr<store>(options)> make_store;
     std::vector<std::string> other_schemes{};  ///< that open the same
+    bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
     bool purges = operates;                    ///< has purge(), even if it has no break_lock()
 };
 

@@ -81,18 +81,24 @@ public:
     std::string url() const override { return scheme_ + rest(); }
 
 protected:
+    static const std::string& database() {
+        static const auto name = test::postgres_server::shared().new_database();
+        return name;
+    }
     // Of the URL, behind the scheme.
-    static const std::string& rest() {
+    virtual const std::string& rest() const { return direct(); }
+    static const std::string& direct() {
         static const auto text = [] {
             auto& server = test::postgres_server::shared();
-            auto database = server.uri(server.new_database());
-            rowlock::open_schema("postgresql:" + database).migrate();
-            return database;
+            auto uri = server.uri(database());
+            rowlock::open_schema("postgresql:" + uri).migrate();
+            return uri;
         }();
         return text;
     }
     static std::string sql(const char* text, std::string_view name = {}) {
-        const std::unique_ptr<PGconn, decltype(&PQfinish)> c{PQconnectdb(("postgresql:" + rest()).c_str()), &PQfinish};
+        const std::unique_ptr<PGconn, decltype(&PQfinish)> c{PQconnectdb(("postgresql:" + direct()).c_str()),
+                                                             &PQfinish};
         const std::string copy{name};
         const char* const value = copy.c_str();
         const std::unique_ptr<PGresult, decltype(&PQclear)> r{
@@ -127,7 +133,7 @@ public:
     }
 };
 
-class lease_store final : public postgres_store {
+class lease_store : public postgres_store {
 public:
     explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {}
     int holders_in_database(std::string_view name) override {
@@ -144,6 +150,18 @@ public:
             "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
             name);
         return true;
+    }
+};
+
+// Through a pooler that gives every transaction another session.
+class pooled_lease_store final : public lease_store {
+public:
+    using lease_store::lease_store;
+
+private:
+    const std::string& rest() const override {
+        static const auto text = test::postgres_server::shared().pooler_uri("transaction", database());
+        return text;
     }
 };
 #endif
@@ -213,6 +231,14 @@ std::vector<provider_kind> provider_kinds() {
                    false,
                    [](options o) { return std::make_unique<lease_store>(std::move(o)); },
                    {"postgresql+lease"}});
+    all.push_back({"postgresql-lease-pooled",
+                   "postgresql+lease",
+                   true,
+                   true,
+                   false,
+                   [](options o) { return std::make_unique<pooled_lease_store>(std::move(o)); },
+                   {},
+                   false});
 #endif
     return all;
 }

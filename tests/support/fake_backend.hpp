@@ -17,7 +17,8 @@ namespace rowlock::test {
 
 /// What a scripted back end answers, and what it was asked. The test keeps it; the provider owns the back end.
 ///
-/// A hook that is not set gives the answer of a database in which all goes well. Hooks run without any lock.
+/// A hook that is not set gives the answer of a database in which all goes well. Hooks run without any lock, but for
+/// `on_renew`, which a thread of the library calls whenever it is time: see `end_of_renewals`.
 class fake_database {
 public:
     backend_traits traits{.name = "fake", .shared_mutex = true, .upgrade_mutex = true, .leases = true};
@@ -29,6 +30,7 @@ public:
     std::function<std::optional<grant>(const lock_request&)> on_abandon;
     std::function<void(const lock_request&)> on_release;
     std::function<std::vector<renewal>(std::span<const lock_request* const>)> on_renew;
+    std::mutex renewing;  ///< held while it runs
     std::function<renewal(const lock_request&)> on_verify;
 
     backend::listener* listener = nullptr;  ///< valid while the provider lives
@@ -66,6 +68,22 @@ private:
     std::vector<std::pair<std::string, request_id>> log_;
 };
 
+/// Where the variables of a test end that its `on_renew` uses: no call of it is under way after that, nor comes later.
+/// Stands after them.
+class end_of_renewals {
+public:
+    explicit end_of_renewals(fake_database& db) : db_{db} {}
+    ~end_of_renewals() {
+        const std::lock_guard lock{db_.renewing};
+        db_.on_renew = nullptr;
+    }
+    end_of_renewals(const end_of_renewals&) = delete;
+    end_of_renewals& operator=(const end_of_renewals&) = delete;
+
+private:
+    fake_database& db_;
+};
+
 class fake_backend : public backend {
 public:
     explicit fake_backend(std::shared_ptr<fake_database> db) : db_{std::move(db)} {}
@@ -93,6 +111,7 @@ private:
     }
     std::vector<renewal> do_renew(std::span<const lock_request* const> held, deadline) override {
         db_->note("renew", held.front()->id);
+        const std::lock_guard lock{db_->renewing};
         return db_->on_renew ? db_->on_renew(held) : std::vector<renewal>(held.size(), {.expires_at = db_->end()});
     }
     renewal do_verify(const lock_request& r, deadline) override {

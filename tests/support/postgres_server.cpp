@@ -18,6 +18,12 @@ std::string quoted(const std::string& text) {
     return out + "'";
 }
 
+std::string new_directory() {
+    std::array<char, 32> name{"/tmp/rowlock-postgres-XXXXXX"};
+    if (!mkdtemp(name.data())) throw std::runtime_error{"no temporary directory"};
+    return name.data();
+}
+
 std::string script() { return quoted(ROWLOCK_TEST_POSTGRES_SERVER) + " "; }
 
 }  // namespace
@@ -33,14 +39,15 @@ std::string postgres_server::run(const std::string& command) {
     return out;
 }
 
-postgres_server::postgres_server(const std::vector<std::string>& settings) {
-    std::array<char, 32> name{"/tmp/rowlock-postgres-XXXXXX"};
-    if (!mkdtemp(name.data())) throw std::runtime_error{"no temporary directory"};
-    directory_ = name.data();
+postgres_server::postgres_server(const std::vector<std::string>& settings) : directory_{new_directory()} {
     auto command = script() + "start " + directory_;
     for (const auto& line : settings) command += " " + quoted(line);
     port_ = run(command);
 }
+
+postgres_server::postgres_server(standby_of s)
+    : directory_{new_directory()},
+      port_{run(script() + "standby " + directory_ + " " + s.primary.directory_ + " " + s.primary.port_)} {}
 
 postgres_server::~postgres_server() {
     try {
@@ -74,10 +81,21 @@ std::string postgres_server::tcp_conninfo(const std::string& database, const std
 }
 
 std::string postgres_server::pooler_conninfo(const std::string& mode, const std::string& database) {
+    return "host=127.0.0.1 port=" + pooler_port(mode) + " user=postgres sslmode=disable dbname=" + database;
+}
+
+std::string postgres_server::pooler_uri(const std::string& mode, const std::string& database) {
+    return "//postgres@127.0.0.1:" + pooler_port(mode) + "/" + database + "?sslmode=disable";
+}
+
+const std::string& postgres_server::pooler_port(const std::string& mode) {
     for (const auto& [known, port] : poolers_)
-        if (known == mode) return "host=127.0.0.1 port=" + port + " user=postgres sslmode=disable dbname=" + database;
-    poolers_.emplace_back(mode, run(script() + "pooler " + directory_ + " " + port_ + " " + mode));
-    return pooler_conninfo(mode, database);
+        if (known == mode) return port;
+    return poolers_.emplace_back(mode, run(script() + "pooler " + directory_ + " " + port_ + " " + mode)).second;
+}
+
+void postgres_server::run_file(const std::string& database, const std::string& path) const {
+    (void)run("psql -X -q -v ON_ERROR_STOP=1 -1 -d " + quoted(conninfo(database)) + " -f " + quoted(path));
 }
 
 std::string postgres_server::sql(const std::string& database, const std::string& text) const {
@@ -95,6 +113,8 @@ std::string postgres_server::new_complaints() {
             if (line.find(level) != std::string::npos) found += line + "\n";
     return found;
 }
+
+void postgres_server::stop(const std::string& mode) { (void)run(script() + "stop " + directory_ + " " + mode); }
 
 void postgres_server::restart(const std::string& mode) { (void)run(script() + "restart " + directory_ + " " + mode); }
 

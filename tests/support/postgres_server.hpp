@@ -11,6 +11,11 @@ class postgres_server {
 public:
     /// @param settings lines for postgresql.conf
     explicit postgres_server(const std::vector<std::string>& settings = {});
+    /// A hot standby that streams from `primary`.
+    struct standby_of {
+        const postgres_server& primary;
+    };
+    explicit postgres_server(standby_of s);
     ~postgres_server();
     postgres_server(const postgres_server&) = delete;
     postgres_server& operator=(const postgres_server&) = delete;
@@ -28,18 +33,25 @@ public:
     [[nodiscard]] std::string uri(const std::string& database) const;
     /// Through PgBouncer with that pool mode, which is started at first use.
     [[nodiscard]] std::string pooler_conninfo(const std::string& mode, const std::string& database);
+    /// The same as what stands behind the scheme in a URI.
+    [[nodiscard]] std::string pooler_uri(const std::string& mode, const std::string& database);
 
     /// Runs SQL with psql as the superuser; the rows, one line each, columns separated by '|'.
     [[nodiscard]] std::string sql(const std::string& database, const std::string& text) const;
+
+    /// Runs a file with psql as the superuser, stopping at the first error.
+    void run_file(const std::string& database, const std::string& path) const;
 
     /// What the server has logged at level WARNING or above since the last call.
     [[nodiscard]] std::string new_complaints();
 
     void restart(const std::string& mode = "fast");
+    void stop(const std::string& mode = "fast");
     [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
 
 private:
     [[nodiscard]] static std::string run(const std::string& command);
+    [[nodiscard]] const std::string& pooler_port(const std::string& mode);
 
     std::string directory_;
     std::string port_;

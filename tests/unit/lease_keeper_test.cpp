@@ -67,6 +67,7 @@ BOOST_AUTO_TEST_CASE(many_leases_are_one_call) {
         sizes.insert(held.size());
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     std::vector<rowlock::lock_handle> all;
     for (int i = 0; i < 1000; ++i) all.push_back(locks.try_acquire("n" + std::to_string(i)).value());
     BOOST_TEST(eventually([&] {
@@ -81,6 +82,7 @@ BOOST_AUTO_TEST_CASE(what_was_released_is_not_renewed_any_more) {
         for (const auto* r : held) wrong += r->name != "m";
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     { const auto held = locks.try_acquire("n"); }
     const auto other = locks.try_acquire("m");
     BOOST_TEST(db->asked("renew", 2));
@@ -93,6 +95,7 @@ BOOST_AUTO_TEST_CASE(one_failure_does_not_end_renewing) {
         if (++nth <= 2) throw rowlock::connection_error{"hiccup"};
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     const auto held = locks.try_acquire("n");
     BOOST_TEST(heard->heard("renewed"));
     BOOST_TEST(heard->count("renewal_failed") == 2);
@@ -115,6 +118,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_exception_of_the_library_does_not_end_renewing_e
                 return all_held(held);
         }
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     const auto held = locks.try_acquire("n");
     BOOST_TEST(heard->heard("renewed"));
     BOOST_TEST(heard->count("renewal_failed") == 3);
@@ -147,6 +151,7 @@ BOOST_AUTO_TEST_CASE(a_lost_lease_is_neither_renewed_nor_brought_back) {
         for (const auto* r : held) wrong += r->name == "gone";
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     const auto gone = locks.try_acquire("gone");
     BOOST_TEST(heard->heard("lost"));
     const auto other = locks.try_acquire("other");
@@ -163,6 +168,7 @@ BOOST_AUTO_TEST_CASE(the_loss_is_told_before_the_lease_ends_even_when_renewing_h
         hang.pass();
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     boot_clock::time_point end;
     db->on_try = [&](const lock_request&) {
         const auto g = db->granted();
@@ -221,6 +227,7 @@ BOOST_AUTO_TEST_CASE(a_renewal_that_races_a_release_changes_nothing) {
         released.pass();
         return all_held(held);
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     auto held = locks.try_acquire("n").value();
     BOOST_TEST(renewing.pass());
     held.release();
@@ -240,6 +247,7 @@ BOOST_AUTO_TEST_CASE(a_renewal_that_answers_gone_after_a_release_is_no_loss) {
         released.pass();
         return std::vector<renewal>(held.size(), {.held = false});
     };
+    const rowlock::test::end_of_renewals end_of_renewals{*db};
     auto held = locks.try_acquire("n").value();
     BOOST_TEST(renewing.pass());
     held.release();

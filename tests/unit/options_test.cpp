@@ -66,3 +66,13 @@ BOOST_AUTO_TEST_CASE(owner_is_text_of_bounded_length) {
     check_refused({.owner = "\xC0\x80"}, "owner");
     check_refused({.owner = std::string{"a\0b", 3}}, "owner");
 }
+
+BOOST_AUTO_TEST_CASE(schema_is_a_plain_identifier) {
+    BOOST_TEST(options{}.schema == "rowlock");
+    for (const auto& good : {std::string{"a"}, std::string{"_"}, std::string{"Locks_2"}, std::string(63, 's')})
+        BOOST_CHECK_NO_THROW(rowlock::detail::check({.schema = good}));
+    for (const auto& bad :
+         {std::string{}, std::string{"2a"}, std::string{"a.b"}, std::string{"a-b"}, std::string{"a b"},
+          std::string{"a\"b"}, std::string{"\xC3\xA4"}, std::string{"a\0b", 3}, std::string(64, 's')})
+        check_refused({.schema = bad}, "schema");
+}

@@ -23,7 +23,7 @@ struct finding {
 };
 
 /// Looks at a database as it is, migrated or not, and says what is wrong with it for locking. Changes nothing.
-/// @throws std::invalid_argument no such kind of URL
+/// @throws std::invalid_argument no such kind of URL, or an option makes no sense
 [[nodiscard]] std::vector<finding> diagnose(std::string_view url, const options& opt = {});
 
 }  // namespace rowlock

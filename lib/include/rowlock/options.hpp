@@ -33,6 +33,11 @@ struct options {
     /// database must have been migrated. Row leases always have them.
     bool fencing = false;
 
+    /// PostgreSQL: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do with each
+    /// other; advisory locks are in no schema. 1 to 63 letters, digits and underscores, not beginning with a digit;
+    /// upper and lower case differ.
+    std::string schema = "rowlock";
+
     /// SQLite: use a database on a network file system all the same. Locking there is known to break: two holders
     /// are possible, and the file can be damaged. https://www.sqlite.org/howtocorrupt.html section 2.1
     bool allow_network_file_system = false;

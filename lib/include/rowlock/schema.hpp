@@ -77,7 +77,7 @@ private:
 
 /// The schema of the database that `url` names. Opens nothing until asked. A back end without one (`memory:`) has an
 /// empty plan.
-/// @throws std::invalid_argument no such kind of URL
+/// @throws std::invalid_argument no such kind of URL, or an option makes no sense
 [[nodiscard]] schema open_schema(std::string_view url, const options& opt = {});
 
 }  // namespace rowlock
