@@ -158,7 +158,7 @@ several_grants lease_backend::do_try_acquire_all(std::span<const lock_request> a
     if (waited_for != all.end()) return got;
 
     std::vector<lease_keys> keys;
-    for (const auto& r : all) keys.push_back(lease_keys_of(r.name));
+    for (const auto& r : all) keys.push_back(lease_keys_of(schema_, r.name));
     const auto here = sessions_.any(d);
     for (std::size_t tries = 0;; ++tries) {
         const auto before = boot_clock::now();
@@ -224,7 +224,8 @@ std::optional<several_grants> lease_backend::settle(std::span<const lock_request
     const auto before = boot_clock::now();
     auto found = lease_store::find_all(*here, all, d);
     if (found.size() < all.size())  // of what is left, none may stay
-        for (const auto& l : found) lease_store::release(*here, all[l.at], lease_keys_of(all[l.at].name), false, d);
+        for (const auto& l : found)
+            lease_store::release(*here, all[l.at], lease_keys_of(schema_, all[l.at].name), false, d);
     {
         const std::lock_guard lock{mutex_};
         for (const auto& r : all) in_doubt_.erase(r.id);
@@ -233,7 +234,7 @@ std::optional<several_grants> lease_backend::settle(std::span<const lock_request
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
     several_grants got;
     for (const auto& l : found) {
-        record(all[l.at], lease_keys_of(all[l.at].name), nullptr);
+        record(all[l.at], lease_keys_of(schema_, all[l.at].name), nullptr);
         got.all.push_back({.token = l.token, .expires_at = before + l.left});
     }
     return got;

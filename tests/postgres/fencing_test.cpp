@@ -222,6 +222,22 @@ BOOST_AUTO_TEST_CASE(a_wait_brings_a_token_of_its_time) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(the_grants_that_leases_need_are_enough) {
+    const auto role = "fencer_" + database;
+    (void)other.sql("CREATE ROLE " + role + " LOGIN; GRANT USAGE ON SCHEMA rowlock TO " + role +
+                    "; GRANT SELECT ON ALL TABLES IN SCHEMA rowlock TO " + role +
+                    "; GRANT INSERT, UPDATE ON rowlock.lock TO " + role + "; GRANT UPDATE (one) ON rowlock.floor TO " +
+                    role);
+    for (const auto* scheme : {"postgresql+advisory:", "postgresql+lease:"}) {
+        if (scheme == std::string_view{"postgresql+lease:"})
+            (void)other.sql("GRANT INSERT, UPDATE ON rowlock.part TO " + role);
+        auto locks = rowlock::open(scheme + server.conninfo(database) + " user=" + role, {.fencing = true});
+        for (const auto& attempt : tries()) BOOST_TEST(attempt(locks));
+        BOOST_CHECK_EXCEPTION((void)locks.purge(0ms), rowlock::connection_error,
+                              [](const auto& e) { return e.sqlstate() == "42501"; });
+    }
+}
+
 BOOST_AUTO_TEST_CASE(missing_rights_are_told_and_nothing_is_held) {
     (void)other.sql(
         "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
