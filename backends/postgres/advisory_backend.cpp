@@ -27,7 +27,7 @@ lock_keys needed_keys(const lock_request& r) {
 
 }  // namespace
 
-advisory_backend::advisory_backend(conninfo to, bool fencing, deadline d)
+advisory_backend::advisory_backend(const conninfo& to, bool fencing, deadline d)
     : fencing_{fencing}, sessions_{to, name, false, [this](member& m, const std::string& why) {
                                        session_gone(m, why);
                                    }} {

@@ -29,7 +29,7 @@ public:
     /// Connects, to see that it can.
     /// @param fencing grants have tokens, for which the database must have been migrated
     /// @throws connection_error; unsupported if there is a transaction pooler in between
-    advisory_backend(conninfo to, bool fencing, deadline d);
+    advisory_backend(const conninfo& to, bool fencing, deadline d);
     ~advisory_backend() override;
 
 private:

@@ -223,6 +223,7 @@ std::vector<provider_kind> provider_kinds() {
          true,
          [](options o) { return std::make_unique<advisory_store>("fencing:postgresql+advisory:", std::move(o)); },
          {},
+         true,
          true});
     all.push_back({"postgresql-lease",
                    "postgresql+lease",
