@@ -9,6 +9,7 @@
 #include "advisory_status.hpp"
 #include "pooler.hpp"
 #include "server_wait.hpp"
+#include "session_pool.hpp"
 
 namespace rowlock::postgres {
 namespace {
@@ -24,8 +25,13 @@ lock_keys needed_keys(const lock_request& r) {
 
 }  // namespace
 
+advisory_backend::advisory_backend(const make_source& make)
+    : source_{make([this](member& m, const std::string& why) { session_gone(m, why); })} {}
+
 advisory_backend::advisory_backend(conninfo to, deadline d)
-    : sessions_{to, name, false, [this](member& m, const std::string& why) { session_gone(m, why); }} {
+    : advisory_backend{[&to](session_source::gone_function gone) {
+          return std::make_unique<session_pool>(to, name, false, std::move(gone));
+      }} {
     const auto first = sessions_.any(d);
     refuse_transaction_pooler(*first, to, name, d);
 }
@@ -53,13 +59,14 @@ std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, dea
 }
 
 // One question in a session that may hold other locks.
-std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d) {
+std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d, bool head) {
     {
         const std::lock_guard lock{mutex_};
         const auto n = names_.find(r.name);
         if (n != names_.end() && !n->second.held.admit(r)) return std::nullopt;
     }
-    const auto keys = needed_keys(r);
+    auto keys = needed_keys(r);
+    if (head) keys.queue = keys.name;  // whoever waits for the queue would be taken for somebody to let go before
     auto here = sessions_.any(d);
     bool shares_already = false;
     std::vector<std::int64_t> taken;
@@ -99,7 +106,7 @@ std::vector<std::int64_t> advisory_backend::choose_permits(const lock_request& r
     return chosen;
 }
 
-void advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_pool::use& u) {
+void advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_source::use& u) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
     holdings_.emplace(r.id, holding{r, l, u.who()});
@@ -134,6 +141,7 @@ void advisory_backend::forget(const request_id& id) {
         if (state.held.none()) names_.erase(n);
     }
     holdings_.erase(found);
+    forgotten_.notify_all();
 }
 
 std::optional<grant> advisory_backend::do_await(const lock_request& r, const wait_bound& w,
@@ -153,7 +161,7 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
     return std::nullopt;
 }
 
-std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_pool::use& here,
+std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_source::use& here,
                                                  const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto keys = needed_keys(r);
     const auto permits =
@@ -223,9 +231,14 @@ std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, d
         }
     }
     for (auto& [n, who] : room_.everybody()) status.know(n);
-    for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
+    add_unseen_waiters(status);
     const auto here = sessions_.any(d);
     return std::move(status).read(*here, d);
+}
+
+// The first of each name waits in the server.
+void advisory_backend::add_unseen_waiters(advisory_status& status) const {
+    for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
 }
 
 void advisory_backend::session_gone(member& m, const std::string& why) {

@@ -106,7 +106,7 @@ private:
 
 class advisory_store final : public postgres_store {
 public:
-    explicit advisory_store(options opt) : postgres_store{"postgresql+advisory:", std::move(opt)} {}
+    advisory_store(std::string scheme, options opt) : postgres_store{std::move(scheme), std::move(opt)} {}
     // By the documented keys, computed by the server: exclusive locks of the name, shares, and permits.
     int holders_in_database(std::string_view name) override {
         return std::stoi(sql(R"sql(
@@ -127,7 +127,7 @@ public:
 
 class lease_store final : public postgres_store {
 public:
-    explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {
+    lease_store(std::string scheme, options opt) : postgres_store{std::move(scheme), std::move(opt)} {
         (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
     }
     int holders_in_database(std::string_view name) override {
@@ -195,15 +195,22 @@ std::vector<provider_kind> provider_kinds() {
                    true,
                    false,
                    true,
-                   [](options o) { return std::make_unique<advisory_store>(std::move(o)); },
+                   [](options o) { return std::make_unique<advisory_store>("postgresql+advisory:", std::move(o)); },
                    {"postgresql+advisory", "postgresql", "postgres"}});
     all.push_back({"postgresql-lease",
                    "postgresql+lease",
                    true,
                    true,
                    false,
-                   [](options o) { return std::make_unique<lease_store>(std::move(o)); },
+                   [](options o) { return std::make_unique<lease_store>("postgresql+lease:", std::move(o)); },
                    {"postgresql+lease"}});
+    // Through a connection that the program has already.
+    all.push_back({"postgresql-advisory-connection", "postgresql+advisory", true, false, true, [](options o) {
+                       return std::make_unique<advisory_store>("postgresql-advisory-connection:", std::move(o));
+                   }});
+    all.push_back({"postgresql-lease-connection", "postgresql+lease", true, true, false, [](options o) {
+                       return std::make_unique<lease_store>("postgresql-lease-connection:", std::move(o));
+                   }});
 #endif
     return all;
 }
