@@ -86,9 +86,11 @@ void borrowed_connection::check_status(bool in_transaction) const {
                            {.backend = std::string{backend_}}};
 }
 
-void borrowed_connection::refuse_transaction() const {
-    const std::lock_guard lock{mutex_};
-    if (!only_->in_use && still_there()) check_status(false);
+void borrowed_connection::check_ready() {
+    std::unique_lock lock{mutex_};
+    if (only_->in_use) return;
+    check_there(lock);
+    check_status(false);
 }
 
 bool borrowed_connection::wanted() const {
@@ -113,13 +115,17 @@ void borrowed_connection::enqueue(std::unique_lock<std::mutex>& lock, deadline d
                                {.backend = std::string{backend_}}};
 }
 
-session_source::use borrowed_connection::take(std::unique_lock<std::mutex>& lock, bool to_wait, bool in_transaction) {
+void borrowed_connection::check_there(std::unique_lock<std::mutex>& lock) {
     if (!only_->gone && !still_there()) end(lock, "the connection was closed");
     if (only_->gone)
         throw no_answer{
             "the connection that this provider was made on is gone, and with it all its locks; make a new provider on "
             "a new connection",
             {.backend = std::string{backend_}}};
+}
+
+session_source::use borrowed_connection::take(std::unique_lock<std::mutex>& lock, bool to_wait, bool in_transaction) {
+    check_there(lock);
     check_status(in_transaction);
     only_->in_use = true;
     only_->waiting = to_wait;

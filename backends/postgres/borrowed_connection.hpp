@@ -39,8 +39,9 @@ public:
 
     /// Whether somebody has called `any` or `that`, and wakes whoever waits in the session.
     [[nodiscard]] bool wanted() const;
-    /// @throws std::logic_error a transaction is open, or something else is going on
-    void refuse_transaction() const;
+    /// Looks at it without using it.
+    /// @throws no_answer, std::logic_error as any()
+    void check_ready();
 
     /// The server process.
     [[nodiscard]] int pid() const noexcept { return only_->s.pid; }
@@ -50,6 +51,7 @@ public:
 private:
     void put_back(const std::shared_ptr<member>& m) noexcept override;
     use take(std::unique_lock<std::mutex>& lock, bool to_wait, bool in_transaction);
+    void check_there(std::unique_lock<std::mutex>& lock);
     void enqueue(std::unique_lock<std::mutex>& lock, deadline d);
     void end(std::unique_lock<std::mutex>& lock, const std::string& why) noexcept;
     void heard_hang_up() noexcept;

@@ -77,7 +77,7 @@ backend_traits connection_backend::do_traits() const {
 }
 
 std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, deadline d) {
-    connection_.refuse_transaction();
+    connection_.check_ready();
     pay(d);
     return advisory_backend::do_try_acquire(r, d);
 }

@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(another_session_in_its_place_is_seen) {
 #pragma GCC diagnostic pop
     BOOST_TEST(value(mine, "SELECT 1") == "1");
     BOOST_CHECK_THROW((void)provider.try_acquire("n"), rowlock::connection_error);
-    BOOST_TEST(held.lost().stop_requested());
+    BOOST_TEST(eventually([&] { return held.lost().stop_requested(); }));
     auto again = postgres::advisory_on(mine);
     BOOST_TEST(again.try_acquire("n").has_value());
 }
