@@ -10,6 +10,7 @@
 #include <check_options.hpp>
 #include <names.hpp>
 
+#include "connection_backend.hpp"
 #include "fence.hpp"
 #include "postgres_schema.hpp"
 #include "pqxx_access.hpp"
@@ -28,6 +29,13 @@ PGconn* idle_connection(pqxx_connection& conn, const char* what) {
 }
 
 }  // namespace
+
+provider advisory_on(pqxx_connection& conn, options opt) {
+    detail::check(opt);
+    if (opt.fencing) schema{std::make_unique<postgres_target>(idle_connection(conn, "advisory_on()"), opt)}.check();
+    auto b = std::make_unique<connection_backend>(conn, opt);
+    return provider{std::move(b), std::move(opt)};
+}
 
 provider leases_on(pqxx_connection& conn, options opt) {
     detail::check(opt);

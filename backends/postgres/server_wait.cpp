@@ -40,7 +40,7 @@ void end_by(const Request& request, session& waiting, deadline d) {
     }
 }
 
-void end_wait(session_pool& sessions, session& waiting, deadline d) {
+void end_wait(session_source& sessions, session& waiting, deadline d) {
     try {
         end_by([&] { (void)sessions.any(d)->run(cancel_wait, d, std::int64_t{waiting.pid}); }, waiting, d);
     } catch (const error&) {  // collecting the answer fails, too, and closes the session, which ends the wait
@@ -75,8 +75,8 @@ std::optional<std::chrono::milliseconds> wait_time(deadline until) {
     return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(until.remaining()), 1ms, longest_wait);
 }
 
-std::optional<result> wait_in_server(session_pool& sessions, session& s, const std::string& script, const wait_bound& w,
-                                     std::chrono::milliseconds operation_timeout) {
+std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,
+                                     const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto operation = [&] { return deadline::after(operation_timeout); };
     s.clear_wake();
     const std::stop_callback on_stop{w.stop, [&s] { s.wake(); }};

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "conninfo.hpp"
-#include "session_pool.hpp"
+#include "session_source.hpp"
 
 namespace rowlock::postgres {
 
@@ -18,7 +18,7 @@ namespace rowlock::postgres {
 ///
 /// Blocks until `w` is over, and for two `operation_timeout` longer if the server does not answer.
 /// @throws no_answer, deadlock_detected, rowlock::error
-[[nodiscard]] std::optional<result> wait_in_server(session_pool& sessions, session& s, const std::string& script,
+[[nodiscard]] std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,
                                                    const wait_bound& w, std::chrono::milliseconds operation_timeout);
 
 /// `d` and `by` more; never stays never.

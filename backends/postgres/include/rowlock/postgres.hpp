@@ -41,6 +41,26 @@ namespace rowlock::postgres {
 /// @throws as advisory(); schema_error not migrated, or newer than this library
 [[nodiscard]] provider leases(const std::string& conninfo, options opt = {});
 
+/// Advisory locks in the session of a connection that the caller has: they are the session's own, beside whatever else
+/// it holds, and end with it. No other connection is opened, but for a moment to end a wait early.
+///
+/// While a transaction is open on `conn`, acquiring throws `std::logic_error`: end it first, or take the lock in it
+/// with `lock(tx, ...)`. Releasing works inside it; but not in one that has failed, or while a pipeline or COPY is
+/// going on: then `release()` throws, the destructor tells the observer, and either way the lock is given back when the
+/// provider is next used, or ends. Nothing is set on the connection, and libpqxx is kept from connecting it again by
+/// itself (6.x: `inhibit_reactivation`). Closed or connected anew, it is another session: every lock is lost, and the
+/// provider answers with `connection_error` from then on.
+///
+/// It does one thing at a time. Who waits gives way when another thread uses the provider, and is then the last of
+/// those who wait. Waiting without limit, and without a
+/// stop token, for what the same thread holds through this provider throws `deadlock_detected`.
+/// @param conn must outlive the provider and every handle, and be used by no other thread while one of them is used,
+/// nor
+///        while one is waiting. One provider for each connection.
+/// @throws std::logic_error a transaction is open on `conn`, or another such provider lives on it
+/// @throws as advisory()
+[[nodiscard]] provider advisory_on(pqxx_connection& conn, options opt = {});
+
 /// Row leases in the database that `conn` is connected to. Leases have to be renewed while a transaction of the
 /// caller's runs, and must not go with its rollback: so the provider opens a few connections of its own, with the
 /// parameters of `conn`, password included. `conn` itself is left alone, may have a transaction open, and need not
