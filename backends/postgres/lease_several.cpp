@@ -45,7 +45,7 @@ WITH asked AS MATERIALIZED (
 ), base AS MATERIALIZED (
   SELECT f.token FROM rowlock.floor AS f
   WHERE (SELECT all_free FROM decided) AND EXISTS (SELECT FROM seen WHERE is_new)
-  FOR SHARE
+  LIMIT 1 FOR SHARE
 ), made AS (
   INSERT INTO rowlock.lock (name, token, expires_at, provider, number, owner, since, granted_at)
   SELECT s.name, b.token + 1, clock_timestamp() + $5 * interval '1 millisecond', $2, s.number, $4, clock_timestamp(),
