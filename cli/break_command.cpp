@@ -60,6 +60,9 @@ command break_command(CLI::App& app) {
         "writes with its fencing token is safe until then. A command under `rowlock run` is ended. The reason is "
         "recorded\n"
         "together with --owner, which is user@host here if it is not given.\n\n"
+        "A PostgreSQL advisory lock cannot be taken from a session: the sessions that hold it are ended, with all that "
+        "they\n"
+        "hold. That needs the same role or pg_signal_backend, and rowlock's tables for the record.\n\n"
         "Exit status: 0 broken, 1 nobody held it; others as for all commands, see rowlock --help.\n\n"
         "Example:\n"
         "  rowlock break nightly --reason 'host db3 hangs, see ticket 4711'\n");

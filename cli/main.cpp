@@ -18,14 +18,14 @@ namespace {
 
 std::string overview() {
     std::string kinds;
-    for (const auto& kind : registered_backends()) kinds += (kinds.empty() ? "" : ", ") + kind;
+    for (const auto& kind : registered_backends()) kinds += "  " + kind + '\n';
     return "Databases: --db URL, else the environment's ROWLOCK_DB, else a SQLite database in the user's state "
            "directory\n"
            "($XDG_STATE_HOME/rowlock/locks.db, or ~/.local/state/rowlock/locks.db). That one is created and migrated "
            "when it\n"
-           "is first used; any other is migrated by `rowlock migrate` only. Kinds of URL in this build: " +
+           "is first used; any other is migrated by `rowlock migrate` only. Kinds of URL in this build:\n" +
            kinds +
-           "\n\n"
+           "\n"
            "Durations are written 500ms, 5s, 1m30s, 2h or 1d.\n\n" +
            exit_status_help() +
            "\nExamples:\n"

@@ -79,7 +79,8 @@ command migrate_command(CLI::App& app) {
         "Examples:\n"
         "  rowlock --db sqlite:/var/lib/app/locks.db migrate\n"
         "  rowlock --db sqlite:/var/lib/app/locks.db migrate --check || exit 1\n"
-        "  rowlock --db sqlite:/var/lib/app/locks.db migrate --print | sqlite3 locks.db\n");
+        "  rowlock --db sqlite:/var/lib/app/locks.db migrate --print | sqlite3 locks.db\n"
+        "  rowlock --db postgresql+lease://db1/shop --schema locks migrate --print | psql shop\n");
     return {syntax, [given](const common_options& common) { return migrate(*given, common); }};
 }
 

@@ -35,7 +35,7 @@ bool in_identifier(char c) {
 std::string in_schema(std::string_view sql, std::string_view schema) {
     if (schema == default_schema) return std::string{sql};
     std::string out;
-    for (auto at = sql.find(default_schema); at != sql.npos; at = sql.find(default_schema)) {
+    for (auto at = sql.find(default_schema); at != std::string_view::npos; at = sql.find(default_schema)) {
         const auto before = sql.substr(0, at), after = sql.substr(at + default_schema.size());
         const bool begins = before.empty() || !in_identifier(before.back());
         const bool qualifies = after.size() > 1 && after[0] == '.' && in_identifier(after[1]);
