@@ -91,6 +91,7 @@ private:
     void connect(const conninfo& to, deadline d);
     void prepare(const statement& s, deadline d);
     void flush(deadline d);
+    result next_result(deadline d);
     bool poll(short events, deadline d, bool heed_wake_up);
     [[noreturn]] void end(const std::string& why);
     static void hear(void* self, const PGresult* notice);
