@@ -204,20 +204,24 @@ bool session::await_answer(deadline d) {
     return true;
 }
 
+result session::next_result(deadline d) {
+    while (PQisBusy(connection_) != 0) {
+        const bool read_waits = !borrowed_ && (d.is_never() || d.remaining() > 2 * longest_read);
+        if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+        if (PQconsumeInput(connection_) == 0) {
+            const auto why = one_line(PQerrorMessage(connection_));
+            end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
+        }
+    }
+    return result{PQgetResult(connection_)};
+}
+
 result session::collect(deadline d) {
     flush(d);
     result last;
     result failed;
     for (;;) {
-        while (PQisBusy(connection_) != 0) {
-            const bool read_waits = !borrowed_ && (d.is_never() || d.remaining() > 2 * longest_read);
-            if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
-            if (PQconsumeInput(connection_) == 0) {
-                const auto why = one_line(PQerrorMessage(connection_));
-                end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
-            }
-        }
-        result r{PQgetResult(connection_)};
+        auto r = next_result(d);
         if (!r.raw()) break;
         switch (PQresultStatus(r.raw())) {
             case PGRES_COMMAND_OK:

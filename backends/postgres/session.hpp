@@ -101,6 +101,7 @@ private:
     void prepare(const statement& s, deadline d);
     const char* text_of(const statement& s);
     void flush(deadline d);
+    result next_result(deadline d);
     bool poll(short events, deadline d, bool heed_wake_up);
     [[noreturn]] void end(const std::string& why);
     static void hear(void* self, const PGresult* notice);

@@ -97,14 +97,13 @@ std::string script_for(lock_mode mode, const lock_keys& keys, deadline until, bo
 // One call, on the caller's connection.
 class attempt {
 public:
-    attempt(PGconn* c, const wait_bound& w) : connection_{c}, visit_{c}, session_{c, backend}, bound_{w} {
-        // Known before there is anything to end: afterwards the connection is busy.
-        if (w.stop.stop_possible() && !w.until.expired())
-            pid_ = std::stoi(session_.run_script(server_process, operation()).text(0, 0));
-    }
+    attempt(PGconn* c, const wait_bound& w) : connection_{c}, visit_{c}, session_{c, backend}, bound_{w} {}
 
     // The word that the script ended with.
-    std::string run(const std::string& script) {
+    std::string run(const std::string& script, bool waits) {
+        // Asked before there is anything to end: afterwards the connection is busy.
+        if (waits && bound_.stop.stop_possible() && pid_ == 0)
+            pid_ = std::stoi(session_.run_script(server_process, operation()).text(0, 0));
         std::string word;
         try {
             word = send_and_wait(script);
@@ -130,7 +129,8 @@ private:
         session_.clear_wake();
         const std::stop_callback on_stop{bound_.stop, [this] { session_.wake(); }};
         session_.send_script(script, operation());
-        if (!session_.await_answer(later(bound_.until, operation_timeout)) && bound_.stop.stop_requested()) {
+        const bool answered = session_.await_answer(later(bound_.until, operation_timeout));
+        if (!answered && bound_.stop.stop_requested() && pid_ != 0) {
             asked_to_end_ = true;
             wait_ender{conninfo_of(connection_, options{}), backend}.end_wait(session_, pid_, operation());
         }
@@ -164,10 +164,10 @@ bool lock_in_transaction(PGconn* c, std::string_view name, lock_mode mode, const
     };
     if (w.stop.stop_requested()) cancel("");
     const auto keys = mode == lock_mode::exclusive ? lock_keys{.name = key_of(name)} : keys_of(name);
-    const bool waits = !w.until.expired();
     attempt one{c, w};
-    for (bool first = true;; first = false) {
-        const auto word = one.run(script_for(mode, keys, w.until, waits && (first || !w.until.expired())));
+    // An exclusive lock that is free is cheaper to try for. Shared ones are tried for in a block all the same.
+    for (bool waits = mode == lock_mode::shared && !w.until.expired();; waits = !w.until.expired()) {
+        const auto word = one.run(script_for(mode, keys, w.until, waits), waits);
         if (word == "granted") return true;
         if (w.stop.stop_requested()) cancel("");
         if (word == "canceled") cancel(" by somebody else, or by a limit that the server sets");

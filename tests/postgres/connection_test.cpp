@@ -16,6 +16,7 @@
 #include <support/postgres_server.hpp>
 #include <support/recorder.hpp>
 #include <support/slack.hpp>
+#include <support/socket_calls.hpp>
 
 using namespace std::chrono_literals;
 using rowlock::test::eventually;
@@ -68,6 +69,20 @@ BOOST_AUTO_TEST_CASE(the_session_is_the_callers_and_no_other_is_opened) {
                    "pg_backend_pid()") == "1");
     held.release();
     BOOST_TEST(free());
+}
+
+BOOST_AUTO_TEST_CASE(a_cycle_is_two_sends_and_two_receives) {
+    auto provider = postgres::advisory_on(mine);
+    const auto count = [&](auto cycle) {
+        cycle();  // prepares the statements
+        const int sends = rowlock::test::sends, receives = rowlock::test::receives;
+        for (int i = 0; i < 10; ++i) cycle();
+        BOOST_TEST(rowlock::test::sends - sends == 20);
+        BOOST_TEST(rowlock::test::receives - receives == 20);
+    };
+    count([&] { BOOST_TEST(provider.try_acquire("n").has_value()); });
+    count([&] { BOOST_TEST(provider.try_acquire("n", 5s).has_value()); });
+    count([&] { (rowlock::shared_mutex{provider, "s"}.acquire_shared().release()); });
 }
 
 BOOST_AUTO_TEST_CASE(the_callers_work_goes_on_beside_it) {

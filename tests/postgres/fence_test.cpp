@@ -17,6 +17,7 @@
 #include <support/postgres_server.hpp>
 #include <support/recorder.hpp>
 #include <support/slack.hpp>
+#include <support/socket_calls.hpp>
 
 using namespace std::chrono_literals;
 using rowlock::test::eventually;
@@ -83,6 +84,17 @@ BOOST_AUTO_TEST_CASE(held_it_passes_in_every_mode_and_level) {
     }
     BOOST_TEST(sql("SELECT n FROM stock") == "3");
     BOOST_TEST(server.new_complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(held_it_is_one_round_trip) {
+    auto locks = open();
+    auto held = locks.acquire("n");
+    pqxx::work tx{mine};
+    tx.exec("SELECT 1");
+    const int sends = rowlock::test::sends, receives = rowlock::test::receives;
+    postgres::fence(tx, held);
+    BOOST_TEST(rowlock::test::sends - sends == 1);
+    BOOST_TEST(rowlock::test::receives - receives == 1);
 }
 
 BOOST_AUTO_TEST_CASE(taken_over_it_is_refused) {

@@ -13,6 +13,7 @@
 #include <support/eventually.hpp>
 #include <support/postgres_server.hpp>
 #include <support/slack.hpp>
+#include <support/socket_calls.hpp>
 
 using namespace std::chrono_literals;
 using rowlock::test::eventually;
@@ -401,6 +402,42 @@ BOOST_AUTO_TEST_CASE(through_a_transaction_pooler) {
     stop.request_stop();
     BOOST_TEST(outcome.get());
     BOOST_TEST(server.new_complaints() == "");
+}
+
+BOOST_AUTO_TEST_CASE(each_is_one_round_trip) {
+    pqxx::work tx{mine};
+    tx.exec("SELECT 1");
+    for (const auto& take : std::vector<std::function<bool()>>{
+             [&] { return postgres::try_lock(tx, "a"); },
+             [&] { return postgres::try_lock(tx, "b", 1s); },
+             [&] { return postgres::try_lock_shared(tx, "c"); },
+             [&] { return postgres::try_lock_shared(tx, "d", 1s); },
+         }) {
+        const int sends = rowlock::test::sends, receives = rowlock::test::receives;
+        BOOST_TEST(take());
+        BOOST_TEST(rowlock::test::sends - sends == 1);
+        BOOST_TEST(rowlock::test::receives - receives == 1);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_full_lock_table_costs_no_transaction) {
+    postgres_server small{{"max_locks_per_transaction = 10", "max_connections = 10"}};
+    pqxx::connection c{small.conninfo("postgres")};
+    pqxx::work tx{c};
+    check_usable(tx);
+    std::string state;
+    for (int i = 0; i < 100'000 && state.empty(); ++i) {
+        try {
+            BOOST_REQUIRE(postgres::try_lock(tx, std::to_string(i)));
+        } catch (const rowlock::connection_error& e) {
+            state = e.sqlstate();
+        }
+    }
+    BOOST_TEST(state == "53200");
+    BOOST_TEST(postgres::try_lock(tx, "0"), "what it has it keeps");
+    tx.exec("INSERT INTO proof VALUES (2)");
+    tx.commit();
+    BOOST_TEST(small.sql("postgres", "SELECT count(*) FROM proof") == "2");
 }
 
 BOOST_AUTO_TEST_CASE(a_lazy_connection_will_do) {
