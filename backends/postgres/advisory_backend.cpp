@@ -9,6 +9,7 @@
 #include "advisory_break.hpp"
 #include "advisory_status.hpp"
 #include "fenced_sql.hpp"
+#include "key_wait.hpp"
 #include "lease_store.hpp"
 #include "pooler.hpp"
 #include "server_wait.hpp"
@@ -215,14 +216,19 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
 std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_source::use& here,
                                                  const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto keys = needed_keys(r);
-    const auto permits =
-        r.mode == lock_mode::permit ? choose_permits(r, keys, {}, permits_at_once) : std::vector<std::int64_t>{};
-    auto until = w.until;
-    if (r.permits > permits_at_once) until = std::min(until, deadline::after(1s));  // then others by chance
-    const auto script = advisory_sql::wait_script(r.mode, keys, permits, wait_time(until));
-    const auto answer = wait_in_server(sessions_, *here, script, {until, w.stop}, operation_timeout);
-    if (!answer) return std::nullopt;
-    const auto got = advisory_sql::outcome_of(*answer, r.mode, keys);
+    std::optional<advisory_lock> got;
+    if (r.mode == lock_mode::exclusive) {
+        if (wait_for_key(sessions_, *here, keys.name, false, w, operation_timeout))
+            got = {.mode = r.mode, .keys = keys};
+    } else {
+        const auto permits =
+            r.mode == lock_mode::permit ? choose_permits(r, keys, {}, permits_at_once) : std::vector<std::int64_t>{};
+        auto until = w.until;
+        if (r.permits > permits_at_once) until = std::min(until, deadline::after(1s));  // then others by chance
+        const auto script = advisory_sql::wait_script(r.mode, keys, permits, wait_time(until));
+        if (const auto answer = wait_in_server(sessions_, *here, script, {until, w.stop}, operation_timeout))
+            got = advisory_sql::outcome_of(*answer, r.mode, keys);
+    }
     if (!got) return std::nullopt;
     return record(r, *got, here,
                   fencing_ ? std::optional{token_after_wait(r, *got, here, operation_timeout)} : std::nullopt);

@@ -74,20 +74,12 @@ SELECT EXISTS (SELECT FROM pg_locks
                WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = pg_backend_pid() AND mode = $2
                  AND (classid::bigint << 32 | objid::bigint) = $1))sql"};
 
-// Waiting, in scripts into which only numbers are put. An error that a block of PL/pgSQL catches does not get into the
-// server's log: a timeout is none of its business. What is set for the transaction ends with it, that is, with the
-// script. A wait that was ended may have been granted at the same moment; then it is given back.
+// Waiting for a share or a permit (see key_wait.cpp for an exclusive lock), in scripts into which only numbers are put.
+// An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
+// is set for the transaction ends with it, that is, with the script. A wait that was ended may have been granted at the
+// same moment; then it is given back.
 //
 // {wait}: how long at most, in milliseconds; 0 is for ever.
-
-constexpr auto wait_exclusive = R"sql(
-DO $rowlock$ BEGIN
-  PERFORM set_config('lock_timeout', '{wait}', true);
-  PERFORM pg_advisory_lock({name});
-  PERFORM set_config('rowlock_wait.outcome', 'granted', true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
-END $rowlock$;
-)sql";
 
 constexpr auto wait_shared = R"sql(
 DO $rowlock$ BEGIN
@@ -155,11 +147,6 @@ constexpr auto outcome = R"sql(
 SELECT CASE WHEN o LIKE 'granted%' OR pg_advisory_unlock_all() IS NOT NULL THEN o END
 FROM (SELECT current_setting('rowlock_wait.outcome', true) AS o OFFSET 0) AS s)sql";
 
-const char* script_of(lock_mode mode) {
-    if (mode == lock_mode::shared) return wait_shared;
-    return mode == lock_mode::permit ? wait_permit : wait_exclusive;
-}
-
 }  // namespace
 
 std::optional<advisory_lock> try_lock(session& s, lock_mode mode, const lock_keys& keys,
@@ -206,7 +193,7 @@ std::string wait_script(lock_mode mode, const lock_keys& keys, std::span<const s
                         std::optional<std::chrono::milliseconds> wait) {
     std::string list;
     for (const auto p : permits) list += (list.empty() ? "{" : ",") + std::to_string(p);
-    return filled{std::string{script_of(mode)} + outcome}
+    return filled{std::string{mode == lock_mode::shared ? wait_shared : wait_permit} + outcome}
         .put("{permits}", list + "}")
         .put("{wait}", std::to_string(wait.value_or(std::chrono::milliseconds{0}).count()))
         .put("{name}", keys.name)

@@ -42,8 +42,9 @@ void unlock(session& s, const advisory_lock& l, deadline d);
 /// Whether the session holds it, as the server sees it.
 [[nodiscard]] bool holds(session& s, const advisory_lock& l, deadline d);
 
-/// A script that waits for a lock in a session that holds none: in the server, at its place in the queue. It ends by
-/// itself after `wait`, and when it is cancelled; then nothing is held, and the server's log has no error in it.
+/// A script that waits for a share or a permit in a session that holds none: in the server, at its place in the queue.
+/// It ends by itself after `wait`, and when it is cancelled; then nothing is held, and the server's log has no error in
+/// it.
 [[nodiscard]] std::string wait_script(lock_mode mode, const lock_keys& keys, std::span<const std::int64_t> permits,
                                       std::optional<std::chrono::milliseconds> wait);
 

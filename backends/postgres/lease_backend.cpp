@@ -7,35 +7,14 @@
 
 #include <rowlock/error.hpp>
 
-#include "server_wait.hpp"
+#include "key_wait.hpp"
 
 namespace rowlock::postgres {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Waits for one advisory key, in a session that may hold others, and keeps it if it was granted as the wait ended. See
-// advisory_sql.cpp about such scripts. {lock}: the function that locks.
-constexpr auto wait_for_key_sql = R"sql(
-DO $rowlock$ BEGIN
-  PERFORM set_config('lock_timeout', '{wait}', true);
-  PERFORM {lock}({key});
-  PERFORM set_config('rowlock_wait.outcome', 'granted', true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
-END $rowlock$;
-SELECT CASE WHEN current_setting('rowlock_wait.outcome', true) = 'granted' THEN 1
-            WHEN EXISTS (SELECT FROM pg_locks
-                         WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = pg_backend_pid()
-                           AND (classid::bigint << 32 | objid::bigint) = {key}) THEN 1
-            ELSE 0 END)sql";
-
 constexpr statement unlock_everything{"rowlock_unlock_all_keys", "SELECT pg_advisory_unlock_all()"};
-
-std::string put(std::string text, std::string_view word, const std::string& value) {
-    for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + value.size()))
-        text.replace(at, word.size(), value);
-    return text;
-}
 
 // What a session that waits for a lease got hold of beside it: given back when the wait ends. The bell of a lease that
 // was granted stays; giving back the place makes the next one the head of the queue.
@@ -268,22 +247,13 @@ std::optional<grant> lease_backend::do_await(const lock_request& r, const wait_b
     }
 }
 
-bool lease_backend::wait_for_key(session& s, std::int64_t key, bool shared, const wait_bound& w,
-                                 std::chrono::milliseconds timeout) {
-    auto script = put(wait_for_key_sql, "{wait}", std::to_string(wait_time(w.until).value_or(0ms).count()));
-    script = put(std::move(script), "{lock}", shared ? "pg_advisory_lock_shared" : "pg_advisory_lock");
-    script = put(std::move(script), "{key}", "('" + std::to_string(key) + "'::bigint)");
-    const auto answer = wait_in_server(sessions_, s, script, w, timeout);
-    return answer && answer->bytes(0, 0) == "1";
-}
-
 std::optional<grant> lease_backend::queue_in_server(const session_pool::use& here, const lock_request& r,
                                                     const wait_bound& w, std::chrono::milliseconds timeout) {
     const auto keys = lease_keys_of(schema_, r.name);
     const auto operation = [&] { return deadline::after(timeout); };
     place_in_queue place{*here, keys, timeout};
 
-    if (!wait_for_key(*here, keys.queue, false, w, timeout)) return std::nullopt;
+    if (!wait_for_key(sessions_, *here, keys.queue, false, w, timeout)) return std::nullopt;
     // Permits, upgrade locks and those who share beside them come free one by one, which no bell tells.
     const bool bell_tells = r.mode == lock_mode::exclusive || r.mode == lock_mode::shared;
     bool bell = false;
@@ -295,8 +265,8 @@ std::optional<grant> lease_backend::queue_in_server(const session_pool::use& her
         }
         if (bell_tells && !bell) {
             const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
-            bell = wait_for_key(*here, keys.bell, r.mode == lock_mode::shared, {std::min(w.until, look_again), w.stop},
-                                timeout);
+            bell = wait_for_key(sessions_, *here, keys.bell, r.mode == lock_mode::shared,
+                                {std::min(w.until, look_again), w.stop}, timeout);
             continue;
         }
         // Whose lease it is has no bell: its session died, or it was taken through a pooler.

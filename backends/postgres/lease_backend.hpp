@@ -68,8 +68,6 @@ private:
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);
     std::optional<grant> queue_in_server(const session_pool::use& here, const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds timeout);
-    [[nodiscard]] bool wait_for_key(session& s, std::int64_t key, bool shared, const wait_bound& w,
-                                    std::chrono::milliseconds timeout);
     void record(const lock_request& r, const lease_keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
     void give_bell_back(const request_id& id, deadline d);
