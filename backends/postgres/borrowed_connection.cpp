@@ -24,9 +24,10 @@ std::set<PGconn*>& claimed() {
     return all;
 }
 
-PGconn* connected(pqxx_connection& c) {
-    connect_for_good(c);
-    return raw(c);
+PGconn* connected_for_good(pqxx_connection& c) {
+    auto* const now = connected(c);
+    never_connect_again(c);
+    return now;
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ borrowed_connection::borrowed_connection(pqxx_connection& c, std::string_view ba
     : theirs_{c},
       backend_{backend},
       gone_{std::move(gone)},
-      claim_{connected(c)},
+      claim_{connected_for_good(c)},
       to_{conninfo_of(raw(c), opt)},
       socket_{fcntl(PQsocket(raw(c)), F_DUPFD_CLOEXEC, 0)},
       announced_pid_{PQbackendPID(raw(c))},

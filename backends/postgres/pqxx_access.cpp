@@ -41,21 +41,27 @@ template struct opened<&pqxx_connection::m_conn>;
 
 PGconn* raw(pqxx_connection& c) noexcept { return member_of(c); }
 
-void connect_for_good(pqxx_connection& c) {
-#if PQXX_VERSION_MAJOR < 7
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // there is no other way in version 6
+PGconn* connected(pqxx_connection& c) {
+#if PQXX_VERSION_MAJOR < 7
     try {
         c.activate();
     } catch (const std::exception& e) {
         fail_to_connect(e);
     }
-    c.inhibit_reactivation(true);
-#pragma GCC diagnostic pop
 #endif
     if (!raw(c) || PQstatus(raw(c)) != CONNECTION_OK)
         throw connection_error{"the connection to PostgreSQL is closed", {.backend = "postgresql"}};
+    return raw(c);
 }
+
+void never_connect_again([[maybe_unused]] pqxx_connection& c) {
+#if PQXX_VERSION_MAJOR < 7
+    c.inhibit_reactivation(true);
+#endif
+}
+#pragma GCC diagnostic pop
 
 PGconn* open_transaction(pqxx_transaction& tx) {
     auto* connection = raw(tx.conn());

@@ -21,8 +21,7 @@ namespace {
 
 // The connection, with no transaction open on it.
 PGconn* idle_connection(pqxx_connection& conn, const char* what) {
-    connect_for_good(conn);
-    auto* const c = raw(conn);
+    auto* const c = connected(conn);
     if (PQtransactionStatus(c) != PQTRANS_IDLE)
         throw std::logic_error{std::string{what} + " needs this connection without an open transaction: end it first"};
     return c;
@@ -39,8 +38,7 @@ provider advisory_on(pqxx_connection& conn, options opt) {
 
 provider leases_on(pqxx_connection& conn, options opt) {
     detail::check(opt);
-    connect_for_good(conn);
-    auto to = conninfo_of(raw(conn), opt).text;
+    const auto to = conninfo_of(connected(conn), opt).text;
     return leases(to, std::move(opt));
 }
 

@@ -15,7 +15,10 @@
 #include <support/slack.hpp>
 #include <support/socket_calls.hpp>
 
+#include "transaction_fixture.hpp"
+
 using namespace std::chrono_literals;
+using rowlock::test::check_usable;
 using rowlock::test::eventually;
 using rowlock::test::in_background;
 using rowlock::test::postgres_server;
@@ -24,42 +27,7 @@ using rowlock::test::throws;
 using steady = std::chrono::steady_clock;
 namespace postgres = rowlock::postgres;
 
-namespace {
-
-struct fixture {
-    postgres_server& server = postgres_server::shared();
-    std::string database = server.new_database();
-    std::string conninfo = server.conninfo(database);
-    pqxx::connection mine{conninfo}, theirs{conninfo};
-
-    fixture() { (void)server.new_complaints(); }
-
-    std::string sql(const std::string& text) const { return server.sql(database, text); }
-    // How many locks are granted, and for how many somebody waits.
-    std::string locks() const {
-        return sql(
-            "SELECT count(*) FILTER (WHERE granted), count(*) FILTER (WHERE NOT granted) FROM pg_locks "
-            "WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = "
-            "current_database())");
-    }
-    bool waiting() const {
-        return eventually([&] { return locks().ends_with("|1"); });
-    }
-    static bool free(pqxx::connection& c, const char* name = "n") {
-        pqxx::work tx{c};
-        return postgres::try_lock(tx, name);
-    }
-};
-
-// The transaction takes statements, and what it does is there after its commit.
-void check_usable(pqxx::work& tx) {
-    tx.exec("CREATE TABLE IF NOT EXISTS proof (x int)");
-    tx.exec("INSERT INTO proof VALUES (1)");
-}
-
-}  // namespace
-
-BOOST_FIXTURE_TEST_SUITE(transaction, fixture)
+BOOST_FIXTURE_TEST_SUITE(transaction, rowlock::test::transaction_fixture)
 
 BOOST_AUTO_TEST_CASE(commit_and_rollback_release) {
     for (const bool commits : {true, false}) {
@@ -230,108 +198,6 @@ BOOST_AUTO_TEST_CASE(a_snapshot_from_before_the_wait_cannot_overwrite) {
     holder->exec("UPDATE stock SET n = 4");
     holder->commit();
     BOOST_TEST(refused.get());
-}
-
-BOOST_AUTO_TEST_CASE(a_deadlock_is_told_apart_and_costs_no_transaction) {
-    pqxx::work a{mine}, b{theirs};
-    check_usable(a);
-    postgres::lock(a, "a");
-    postgres::lock(b, "b");
-    // Both may wait; PostgreSQL ends one of them, after deadlock_timeout.
-    const auto take = [](pqxx::work& tx, const char* name) {
-        return throws<rowlock::deadlock_detected>([&] { postgres::lock(tx, name); });
-    };
-    auto first = in_background([&] {
-        const bool ended = take(a, "b");
-        check_usable(a);
-        if (ended) a.commit();
-        return ended;
-    });
-    const bool second_ended = take(b, "a");
-    b.commit();
-    const bool first_ended = first.get();
-    BOOST_TEST(first_ended != second_ended);
-}
-
-BOOST_AUTO_TEST_CASE(stop_ends_the_wait_and_nothing_else) {
-    pqxx::work holder{theirs};
-    postgres::lock(holder, "n");
-    for (int i = 0; i < 5; ++i) {
-        std::stop_source stop;
-        auto outcome = in_background([&] {
-            pqxx::work tx{mine};
-            check_usable(tx);
-            const bool cancelled = throws<rowlock::cancelled>([&] { postgres::lock(tx, "n", stop.get_token()); });
-            check_usable(tx);
-            tx.commit();
-            return cancelled;
-        });
-        BOOST_TEST(waiting());
-        const auto before = steady::now();
-        stop.request_stop();
-        BOOST_TEST(outcome.get());
-        BOOST_TEST((steady::now() - before < slack));
-    }
-    BOOST_TEST(locks() == "1|0");
-    BOOST_TEST(sql("SELECT count(*) FROM proof") == "10");
-    BOOST_TEST(server.new_complaints() == "");
-}
-
-// A stop at the very moment of the grant: whatever comes out, the transaction is whole, and no lock outlives it.
-BOOST_AUTO_TEST_CASE(a_stop_that_races_with_the_grant) {
-    int granted = 0, cancelled = 0;
-    {
-        pqxx::work tx{mine};
-        check_usable(tx);
-        tx.commit();
-    }
-    for (int i = 0; i < 60; ++i) {
-        auto holder = std::make_optional<pqxx::work>(theirs);
-        postgres::lock(*holder, "n");
-        std::stop_source stop;
-        auto outcome = in_background([&] {
-            pqxx::work tx{mine};
-            const bool ended = throws<rowlock::cancelled>([&] { postgres::lock(tx, "n", stop.get_token()); });
-            check_usable(tx);
-            tx.commit();
-            return ended;
-        });
-        BOOST_TEST(waiting());
-        auto stopper = in_background([&] { stop.request_stop(); });
-        std::this_thread::sleep_for(std::chrono::microseconds{250 * (i % 40)});
-        holder.reset();
-        stopper.get();
-        ++(outcome.get() ? cancelled : granted);
-    }
-    BOOST_TEST_MESSAGE(granted << " granted, " << cancelled << " cancelled");
-    BOOST_TEST(locks() == "0|0");
-    BOOST_TEST(sql("SELECT count(*) FROM proof") == "61");
-}
-
-BOOST_AUTO_TEST_CASE(somebody_elses_cancellation_is_told) {
-    pqxx::work holder{theirs};
-    postgres::lock(holder, "n");
-    auto outcome = in_background([&] {
-        pqxx::work tx{mine};
-        const bool cancelled = throws<rowlock::cancelled>([&] { postgres::lock(tx, "n"); });
-        check_usable(tx);
-        return cancelled;
-    });
-    BOOST_TEST(waiting());
-    (void)sql("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
-    BOOST_TEST(outcome.get());
-}
-
-BOOST_AUTO_TEST_CASE(a_killed_session_ends_the_wait) {
-    pqxx::work holder{theirs};
-    postgres::lock(holder, "n");
-    auto outcome = in_background([&] {
-        pqxx::work tx{mine};
-        return throws<rowlock::connection_error>([&] { postgres::lock(tx, "n"); });
-    });
-    BOOST_TEST(waiting());
-    (void)sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
-    BOOST_TEST(outcome.get());
 }
 
 BOOST_AUTO_TEST_CASE(with_the_locks_of_providers) {

@@ -42,7 +42,8 @@ namespace rowlock::postgres {
 [[nodiscard]] provider leases(const std::string& conninfo, options opt = {});
 
 /// Advisory locks in the session of a connection that the caller has: they are the session's own, beside whatever else
-/// it holds, and end with it. No other connection is opened, but for a moment to end a wait early.
+/// it holds, and end with it. One more connection is opened, with the parameters of `conn`, when a wait first has to be
+/// ended early.
 ///
 /// While a transaction is open on `conn`, acquiring throws `std::logic_error`: end it first, or take the lock in it
 /// with `lock(tx, ...)`. Releasing works inside it; but not in one that has failed, or while a pipeline or COPY is
@@ -52,11 +53,10 @@ namespace rowlock::postgres {
 /// provider answers with `connection_error` from then on.
 ///
 /// It does one thing at a time. Who waits gives way when another thread uses the provider, and is then the last of
-/// those who wait. Waiting without limit, and without a
-/// stop token, for what the same thread holds through this provider throws `deadlock_detected`.
-/// @param conn must outlive the provider and every handle, and be used by no other thread while one of them is used,
-/// nor
-///        while one is waiting. One provider for each connection.
+/// those who wait. Waiting without limit, and without a stop token, for what the same thread holds through this
+/// provider throws `deadlock_detected`.
+/// @param conn must outlive the provider and every handle, and be used by no other thread while one of them is in use,
+///        or waits. One provider for each connection.
 /// @throws std::logic_error a transaction is open on `conn`, or another such provider lives on it
 /// @throws as advisory()
 [[nodiscard]] provider advisory_on(pqxx_connection& conn, options opt = {});
