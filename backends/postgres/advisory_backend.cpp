@@ -12,6 +12,7 @@
 #include "lease_store.hpp"
 #include "pooler.hpp"
 #include "server_wait.hpp"
+#include "session_pool.hpp"
 
 namespace rowlock::postgres {
 namespace {
@@ -27,10 +28,14 @@ lock_keys needed_keys(const lock_request& r) {
 
 }  // namespace
 
-advisory_backend::advisory_backend(conninfo to, bool fencing, deadline d)
-    : fencing_{fencing}, sessions_{to, name, false, [this](member& m, const std::string& why) {
-                                       session_gone(m, why);
-                                   }} {
+advisory_backend::advisory_backend(const make_source& make, bool fencing)
+    : fencing_{fencing}, source_{make([this](member& m, const std::string& why) { session_gone(m, why); })} {}
+
+advisory_backend::advisory_backend(const conninfo& to, bool fencing, deadline d)
+    : advisory_backend{[&to](session_source::gone_function gone) {
+                           return std::make_unique<session_pool>(to, name, false, std::move(gone));
+                       },
+                       fencing} {
     const auto first = sessions_.any(d);
     refuse_transaction_pooler(*first, to, name, d);
 }
@@ -100,12 +105,13 @@ several_grants advisory_backend::do_try_acquire_all(std::span<const lock_request
 }
 
 // One question in a session that may hold other locks.
-std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d) {
+std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d, bool head) {
     {
         const std::lock_guard lock{mutex_};
         if (!admits(r)) return std::nullopt;
     }
-    const auto keys = needed_keys(r);
+    auto keys = needed_keys(r);
+    if (head) keys.queue = keys.name;  // whoever waits for the queue would be taken for somebody to let go before
     auto here = sessions_.any(d);
     bool shares_already = false;
     std::vector<std::int64_t> taken;
@@ -149,7 +155,7 @@ std::vector<std::int64_t> advisory_backend::choose_permits(const lock_request& r
     return chosen;
 }
 
-grant advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_pool::use& u,
+grant advisory_backend::record(const lock_request& r, const advisory_lock& l, const session_source::use& u,
                                std::optional<fencing_token> token) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
@@ -186,6 +192,7 @@ void advisory_backend::forget(const request_id& id) {
         if (state.held.none()) names_.erase(n);
     }
     holdings_.erase(found);
+    forgotten_.notify_all();
 }
 
 std::optional<grant> advisory_backend::do_await(const lock_request& r, const wait_bound& w,
@@ -205,7 +212,7 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
     return std::nullopt;
 }
 
-std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_pool::use& here,
+std::optional<grant> advisory_backend::wait_here(const lock_request& r, const session_source::use& here,
                                                  const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto keys = needed_keys(r);
     const auto permits =
@@ -223,7 +230,7 @@ std::optional<grant> advisory_backend::wait_here(const lock_request& r, const se
 
 // A name is never put into a script, so the token of a lock that was waited for takes a statement of its own.
 fencing_token advisory_backend::token_after_wait(const lock_request& r, const advisory_lock& l,
-                                                 const session_pool::use& here,
+                                                 const session_source::use& here,
                                                  std::chrono::milliseconds operation_timeout) {
     try {
         return fenced_sql::raise(*here, r.name, deadline::after(operation_timeout));
@@ -295,7 +302,7 @@ std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, d
         }
     }
     for (auto& [n, who] : room_.everybody()) status.know(n);
-    for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
+    add_unseen_waiters(status);
     // The one name that may be meant even if nothing is known of it.
     if (!prefix.empty()) status.know(prefix);
     const auto here = sessions_.any(d);
@@ -319,6 +326,11 @@ std::size_t advisory_backend::do_purge(std::chrono::milliseconds idle, deadline 
         throw unsupported{"advisory locks leave no idle names behind, unless they have fencing tokens",
                           {.backend = std::string{name}}};
     return lease_store::purge(*sessions_.any(d), idle, d);
+}
+
+// The first of each name waits in the server.
+void advisory_backend::add_unseen_waiters(advisory_status& status) const {
+    for (auto& [n, who] : room_.behind_the_first()) status.add_waiter(n, std::move(who));
 }
 
 void advisory_backend::session_gone(member& m, const std::string& why) {

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -13,7 +16,8 @@
 #include <admission.hpp>
 
 #include "advisory_sql.hpp"
-#include "session_pool.hpp"
+#include "advisory_status.hpp"
+#include "session_source.hpp"
 #include "waiting_room.hpp"
 
 namespace rowlock::postgres {
@@ -22,17 +26,21 @@ namespace rowlock::postgres {
 ///
 /// To PostgreSQL the locks of one session do not exclude each other; that is done here, before the server is asked. The
 /// first waiter of each name waits in the server, the others behind it.
-class advisory_backend final : public backend {
+class advisory_backend : public backend {
 public:
     static constexpr std::string_view name = "postgresql+advisory";
 
     /// Connects, to see that it can.
     /// @param fencing grants have tokens, for which the database must have been migrated
     /// @throws connection_error; unsupported if there is a transaction pooler in between
-    advisory_backend(conninfo to, bool fencing, deadline d);
+    advisory_backend(const conninfo& to, bool fencing, deadline d);
     ~advisory_backend() override;
 
-private:
+protected:
+    /// With sessions from elsewhere, which are made when the back end is ready to hear of their end.
+    using make_source = std::function<std::unique_ptr<session_source>(session_source::gone_function)>;
+    advisory_backend(const make_source& make, bool fencing);
+
     // One name, as far as this provider has to do with it.
     struct name_state {
         detail::holders held{};
@@ -44,6 +52,7 @@ private:
         advisory_lock lock;
         std::shared_ptr<member> at;
         std::optional<fencing_token> token;
+        std::thread::id by = std::this_thread::get_id();
         std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
     };
     struct hash {
@@ -63,13 +72,17 @@ private:
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
-    std::optional<grant> attempt(const lock_request& r, deadline d);
-    std::optional<grant> wait_here(const lock_request& r, const session_pool::use& here, const wait_bound& w,
+    /// Those who wait, but not in the server while it is asked for them.
+    virtual void add_unseen_waiters(advisory_status& status) const;
+
+    /// @param head this session is the head of the queue for permits
+    std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);
+    std::optional<grant> wait_here(const lock_request& r, const session_source::use& here, const wait_bound& w,
                                    std::chrono::milliseconds operation_timeout);
     [[nodiscard]] static fencing_token token_after_wait(const lock_request& r, const advisory_lock& l,
-                                                        const session_pool::use& here,
+                                                        const session_source::use& here,
                                                         std::chrono::milliseconds operation_timeout);
-    grant record(const lock_request& r, const advisory_lock& l, const session_pool::use& u,
+    grant record(const lock_request& r, const advisory_lock& l, const session_source::use& u,
                  std::optional<fencing_token> token);
     [[nodiscard]] std::optional<grant> held_by(const request_id& id) const;
     /// Under the lock: whether somebody of this provider stands in the way.
@@ -83,13 +96,15 @@ private:
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, hash> holdings_;
     std::map<std::string, name_state, std::less<>> names_;
+    std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};
 
     waiting_room room_;
 
     std::mutex listening_;
     listener* listener_ = nullptr;
-    session_pool sessions_;  // last: its threads end first
+    const std::unique_ptr<session_source> source_;  // last: its threads end first
+    session_source& sessions_ = *source_;
 };
 
 }  // namespace rowlock::postgres

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <utility>
 
+#include "filled.hpp"
+
 namespace rowlock::postgres::advisory_sql {
 namespace {
 
@@ -24,7 +26,7 @@ FROM (SELECT count(*) FILTER (WHERE granted) - 1 AS n FROM step) AS got)sql"};
 
 // $1 name, $2 sharers, $3 users. Once this session has said that it shares, it looks whether permits are held. The look
 // is an exclusive lock for the length of a function call; if that collides with somebody else's look, pg_locks knows
-// better. CASE goes from one condition to the next.
+// better. CASE goes from one condition to the next. (Not `... AND false`: the planner makes plain false of that.)
 constexpr statement try_shared{"rowlock_try_shared", R"sql(
 SELECT CASE WHEN NOT pg_try_advisory_lock_shared($1) THEN false
             WHEN pg_advisory_lock_shared($2) IS NOT NULL AND pg_try_advisory_lock($3) THEN pg_advisory_unlock($3)
@@ -32,7 +34,7 @@ SELECT CASE WHEN NOT pg_try_advisory_lock_shared($1) THEN false
                              WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
                                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                                AND (classid::bigint << 32 | objid::bigint) = $3) THEN true
-            ELSE pg_advisory_unlock_shared($2) AND pg_advisory_unlock_shared($1) AND false END)sql"};
+            ELSE NOT (pg_advisory_unlock_shared($2) AND pg_advisory_unlock_shared($1)) END)sql"};
 // The same in a session that shares the name already, which PostgreSQL would let overtake those who wait.
 constexpr statement try_shared_again{"rowlock_try_shared_again", R"sql(
 SELECT CASE WHEN EXISTS (SELECT FROM pg_locks
@@ -56,7 +58,7 @@ FROM (SELECT CASE WHEN NOT pg_try_advisory_lock_shared($4) THEN false
                                    WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
                                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                                      AND (classid::bigint << 32 | objid::bigint) = $2) THEN true
-                  ELSE pg_advisory_unlock_shared($3) AND pg_advisory_unlock_shared($1) AND false END AS is_open
+                  ELSE NOT (pg_advisory_unlock_shared($3) AND pg_advisory_unlock_shared($1)) END AS is_open
       OFFSET 0) AS gate
      LEFT JOIN LATERAL (SELECT permit FROM unnest($5::bigint[]) AS all_permits (permit)
                         WHERE CASE WHEN gate.is_open THEN pg_try_advisory_lock(permit) ELSE false END
@@ -152,26 +154,6 @@ END $rowlock$;
 constexpr auto outcome = R"sql(
 SELECT CASE WHEN o LIKE 'granted%' OR pg_advisory_unlock_all() IS NOT NULL THEN o END
 FROM (SELECT current_setting('rowlock_wait.outcome', true) AS o OFFSET 0) AS s)sql";
-
-// Puts numbers in the place of {words}.
-class filled {
-public:
-    explicit filled(std::string text) : text_{std::move(text)} {}
-
-    filled& put(std::string_view word, const std::string& value) {
-        for (auto at = text_.find(word); at != std::string::npos; at = text_.find(word, at + value.size()))
-            text_.replace(at, word.size(), value);
-        return *this;
-    }
-    // Negative ones in parentheses, and never read as anything else.
-    filled& put(std::string_view word, std::int64_t key) {
-        return put(word, "('" + std::to_string(key) + "'::bigint)");
-    }
-    [[nodiscard]] const std::string& text() const noexcept { return text_; }
-
-private:
-    std::string text_;
-};
 
 const char* script_of(lock_mode mode) {
     if (mode == lock_mode::shared) return wait_shared;

@@ -59,7 +59,7 @@ std::vector<lock_status> advisory_status::read(session& s, deadline d) && {
     for (int i = 0; i < rows.rows(); ++i) {
         const auto key = rows.integer(i, 0);
         const bool exclusive = rows.truth(i, 1), granted = rows.truth(i, 2);
-        const bool ours = ours_.contains(static_cast<int>(rows.integer(i, 5)));
+        const auto pid = static_cast<int>(rows.integer(i, 5));
         std::string name = "advisory key " + std::to_string(key);
         auto mode = exclusive ? lock_mode::exclusive : lock_mode::shared;
         bool waits = !granted;
@@ -88,7 +88,7 @@ std::vector<lock_status> advisory_status::read(session& s, deadline d) && {
             if (!granted) continue;  // the head of the queue, for a moment
         }
         if (!name.starts_with(prefix_)) continue;
-        if (ours && !waits) continue;
+        if (waits ? pid == told_ : ours_.contains(pid)) continue;
         auto& status = all.try_emplace(name, lock_status{.name = name}).first->second;
         if (waits)
             status.waiters.push_back({.mode = mode, .owner = rows.text(i, 3), .since = rows.time(i, 4)});

@@ -24,6 +24,8 @@ public:
     void know(std::string_view name);
     /// One who holds `name` in the session with the server process `pid`, of which all are told in this way.
     void add_holder(int pid, std::string_view name, holder_status h);
+    /// All who wait in the session with that server process are told, too.
+    void know_waiters_of(int pid) { told_ = pid; }
     /// One who waits where the server does not see it.
     void add_waiter(std::string_view name, waiter_status w);
 
@@ -44,6 +46,7 @@ private:
     std::map<std::int64_t, known> known_;
     std::map<std::int64_t, std::string> places_;  ///< the first permit's key of each name
     std::set<int> ours_;
+    int told_ = 0;
     std::map<std::string, std::vector<holder_status>> holders_;
     std::map<std::string, std::vector<waiter_status>> waiters_;
 };

@@ -1,10 +1,9 @@
 #include "conninfo.hpp"
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
-
-#include <libpq-fe.h>
 
 namespace rowlock::postgres {
 
@@ -19,6 +18,28 @@ conninfo::conninfo(std::string t, const options& opt) : text{std::move(t)}, owne
     std::string why = said ? said.get() : "out of memory";
     while (why.ends_with('\n')) why.pop_back();
     throw std::invalid_argument{"libpq cannot read this connection string or URI: " + why};
+}
+
+conninfo conninfo_of(PGconn* c, const options& opt) {
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> all{PQconninfo(c), &PQconninfoFree};
+    if (!all) throw std::bad_alloc{};
+    std::string text;
+    for (const auto* o = all.get(); o->keyword; ++o) {
+        std::string_view word{o->keyword}, value{o->val ? o->val : ""};
+        if (value.empty() || word == "application_name" || word == "fallback_application_name") continue;
+        // Of several servers in a list, the one that it is connected to.
+        if (word == "host") value = PQhost(c);
+        if (word == "hostaddr") value = PQhostaddr(c);
+        if (word == "port") value = PQport(c);
+        if (word == "password" && PQpass(c)) value = PQpass(c);
+        text += std::string{word} + "='";
+        for (const char character : value) {
+            if (character == '\'' || character == '\\') text += '\\';
+            text += character;
+        }
+        text += "' ";
+    }
+    return {std::move(text), opt};
 }
 
 std::string conninfo_in_url(std::string_view rest) {

@@ -5,6 +5,8 @@
 
 #include <rowlock/options.hpp>
 
+#include <libpq-fe.h>
+
 namespace rowlock::postgres {
 
 /// Where a session connects to, and as whom it shows up there.
@@ -16,6 +18,10 @@ struct conninfo {
     /// @throws std::invalid_argument libpq cannot read `text`; nothing was opened
     conninfo(std::string text, const options& opt);
 };
+
+/// How to get to the same server and database as an open connection, in the same role: its own parameters, password
+/// included, but not the name that it shows there.
+[[nodiscard]] conninfo conninfo_of(PGconn* c, const options& opt);
 
 /// What stands behind the scheme of one of our URLs is libpq's own: "//host/database" is the rest of a URI, anything
 /// else a connection string of "key=value" pairs.

@@ -8,14 +8,15 @@ constexpr statement privileges{"rowlock_doctor_privileges", R"sql(
 WITH needed (kind, name, privilege) AS (VALUES
   ('lock', 'migration', 'SELECT'), ('lock', 'lock', 'SELECT'), ('lock', 'lock', 'INSERT'), ('lock', 'lock', 'UPDATE'),
   ('lock', 'part', 'SELECT'), ('lock', 'part', 'INSERT'), ('lock', 'part', 'UPDATE'), ('lock', 'floor', 'SELECT'),
-  ('lock', 'break', 'SELECT'),
+  ('lock', 'floor', 'UPDATE (one)'), ('lock', 'break', 'SELECT'),
   ('operate', 'lock', 'DELETE'), ('operate', 'part', 'DELETE'), ('operate', 'floor', 'UPDATE'),
   ('operate', 'break', 'INSERT')
 ), missing AS (
   SELECT n.kind, n.privilege || ' ON ' || $1::text || '.' || n.name AS text
   FROM needed AS n JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1
        LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relname = n.name
-  WHERE NOT coalesce(has_table_privilege(c.oid, n.privilege), false)
+  WHERE NOT coalesce(CASE n.privilege WHEN 'UPDATE (one)' THEN has_column_privilege(c.oid, 'one', 'UPDATE')
+                                      ELSE has_table_privilege(c.oid, n.privilege) END, false)
   UNION ALL
   SELECT 'lock', 'USAGE ON SCHEMA ' || $1 FROM pg_catalog.pg_namespace
   WHERE nspname = $1 AND NOT has_schema_privilege(oid, 'USAGE')

@@ -18,6 +18,8 @@ inline constexpr std::string_view insufficient_privilege = "42501";
 inline constexpr std::string_view read_only = "25006";
 inline constexpr std::string_view lock_not_available = "55P03";
 inline constexpr std::string_view query_canceled = "57014";
+inline constexpr std::string_view serialization_failure = "40001";
+inline constexpr std::string_view invalid_statement_name = "26000";
 }  // namespace sqlstate
 
 /// The connection failed, or brought no answer in time. The statement may have been carried out. Never leaves the

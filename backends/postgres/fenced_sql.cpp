@@ -75,8 +75,8 @@ constexpr std::string_view got_already = "WITH got AS MATERIALIZED (SELECT true 
 // The tokens of $1, if granted; a busy try does not even look at the table. The commit is a synchronous one, since a
 // token that a crash takes back would be given out again; remote_apply is stronger and stays.
 //
-// A name without a row starts above the floor, which is read under a lock: as the statement began, a purge may have
-// been under way that deletes the row and raises the floor.
+// A name without a row starts above the floor, which is read under a lock: when the statement began, a purge may have
+// been under way that deletes the row and raises the floor. LIMIT tells the planner that there is only one row.
 constexpr std::string_view raise_tokens = R"sql(, allowed AS MATERIALIZED (
   SELECT CASE WHEN granted THEN set_config('synchronous_commit',
                 CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
@@ -90,7 +90,7 @@ constexpr std::string_view raise_tokens = R"sql(, allowed AS MATERIALIZED (
   SELECT n.name, n.nr FROM unnest($1) WITH ORDINALITY AS n (name, nr)
   WHERE (SELECT yes FROM allowed) AND n.name NOT IN (SELECT name FROM raised)
 ), base AS MATERIALIZED (
-  SELECT f.token FROM rowlock.floor AS f WHERE EXISTS (SELECT FROM new) FOR SHARE
+  SELECT f.token FROM rowlock.floor AS f WHERE EXISTS (SELECT FROM new) LIMIT 1 FOR SHARE
 ), made AS (
   INSERT INTO rowlock.lock AS l (name, token, granted_at)
   SELECT n.name, b.token + 1, clock_timestamp() FROM new AS n CROSS JOIN base AS b ORDER BY n.nr

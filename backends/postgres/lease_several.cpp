@@ -29,23 +29,23 @@ WITH asked AS MATERIALIZED (
                                           AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0) AS is_free
   FROM asked AS a LEFT JOIN rowlock.lock AS l ON l.name = a.name
 ), free AS MATERIALIZED (
-  SELECT l.name, s.number FROM seen AS s JOIN rowlock.lock AS l ON l.name = s.name
-  WHERE l.expires_at <= clock_timestamp() AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0
+  SELECT l.name FROM rowlock.lock AS l
+  WHERE l.name = ANY ($1) AND l.expires_at <= clock_timestamp() AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0
     AND (SELECT bool_and(is_free) FROM seen)
-  FOR UPDATE OF l SKIP LOCKED
+  FOR UPDATE SKIP LOCKED
 ), decided AS MATERIALIZED (
   SELECT bool_and(is_free) AND count(*) FILTER (WHERE NOT is_new) = (SELECT count(*) FROM free) AS all_free FROM seen
 ), taken AS (
   UPDATE rowlock.lock AS l
   SET token = l.token + 1, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
-      provider = $2::bigint, number = f.number, owner = $4::text,
+      provider = $2::bigint, number = s.number, owner = $4::text,
       since = clock_timestamp(), granted_at = clock_timestamp()
-  FROM free AS f WHERE l.name = f.name AND (SELECT all_free FROM decided)
+  FROM seen AS s WHERE l.name = s.name AND (SELECT all_free FROM decided)
   RETURNING l.name, l.token
 ), base AS MATERIALIZED (
   SELECT f.token FROM rowlock.floor AS f
   WHERE (SELECT all_free FROM decided) AND EXISTS (SELECT FROM seen WHERE is_new)
-  FOR SHARE
+  LIMIT 1 FOR SHARE
 ), made AS (
   INSERT INTO rowlock.lock (name, token, expires_at, provider, number, owner, since, granted_at)
   SELECT s.name, b.token + 1, clock_timestamp() + $5 * interval '1 millisecond', $2, s.number, $4, clock_timestamp(),

@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 // The gate is closed while somebody waits at the head of the queue. It also makes the commit a synchronous one, since
 // a token that a crash takes back would be given out again; remote_apply is stronger and stays. It comes first because
 // the others refer to it.
+//
+// A new name starts above the floor, which is read under a lock, because purges raise it meanwhile.
 
 // $1 name, $2 provider, $3 number, $4 owner, $5 time to live in ms, $6 queue key, $7 bell key, $8 take the bell,
 // $9 head of the queue
@@ -45,6 +47,7 @@ WITH gate AS MATERIALIZED (
          clock_timestamp()
   FROM rowlock.floor AS f
   WHERE (SELECT is_open FROM gate) AND NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1)
+  FOR SHARE
   ON CONFLICT DO NOTHING
   RETURNING token
 ), granted AS (
@@ -92,6 +95,7 @@ WITH gate AS MATERIALIZED (
   SELECT $1, f.token + 1, clock_timestamp(), ($10 = 1)::integer, ($10 = 2)::integer, ($10 = 3)::integer
   FROM rowlock.floor AS f
   WHERE (SELECT is_open FROM gate) AND NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1)
+  FOR SHARE
   ON CONFLICT DO NOTHING
   RETURNING token
 ), granted AS MATERIALIZED (

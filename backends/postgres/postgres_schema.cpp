@@ -51,20 +51,35 @@ std::span<const migration> migrations_in(const std::string& schema) {
 }  // namespace
 
 postgres_target::postgres_target(conninfo to, const options& opt)
-    : to_{std::move(to)}, timeout_{opt.operation_timeout}, steps_{migrations_in(to_.schema)} {}
+    : to_{std::move(to)}, timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)} {}
+
+postgres_target::postgres_target(PGconn* borrowed, const options& opt)
+    : timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)} {
+    visit_.emplace(borrowed);
+    session_.emplace(borrowed, "postgresql", schema_);
+    session_->prepares = false;
+}
 
 session& postgres_target::connected() {
-    if (session_ && session_->usable()) return *session_;
-    session_.emplace(to_, "postgresql", deadline::after(timeout_));
+    if (session_ && (session_->usable() || !to_)) return *session_;
+    session_.emplace(*to_, "postgresql", deadline::after(timeout_));
     session_->prepares = false;
     return *session_;
+}
+
+void postgres_target::roll_back() noexcept {
+    try {
+        if (session_->in_transaction()) (void)session_->run_script("ROLLBACK", deadline::after(timeout_));
+    } catch (const std::exception&) {
+        if (to_) session_.reset();  // which rolls back; one that is borrowed is broken now, and its owner will see
+    }
 }
 
 std::vector<applied_migration> postgres_target::applied() {
     const auto d = deadline::after(timeout_);
     auto& s = connected();
     std::vector<applied_migration> all;
-    if (!s.run(has_history, d, to_.schema).truth(0, 0)) return all;
+    if (!s.run(has_history, d, schema_).truth(0, 0)) return all;
     const auto rows = s.run(history, d);
     for (int i = 0; i < rows.rows(); ++i)
         all.push_back({static_cast<int>(rows.integer(i, 0)), rows.text(i, 1), rows.text(i, 2)});
@@ -81,14 +96,14 @@ void postgres_target::exclusively(const std::function<void()>& change) {
         change();
         (void)s.run_script("COMMIT", deadline::after(timeout_));
     } catch (const error& e) {
-        session_.reset();  // which rolls back
+        roll_back();
         if (e.sqlstate() != sqlstate::insufficient_privilege) throw;
         throw connection_error{
             "this role may not migrate the database; let a superuser run `GRANT CREATE ON DATABASE ... TO role` first, "
             "or the output of `rowlock migrate --print`; nothing was changed",
             {.backend = "postgresql", .sqlstate = e.sqlstate()}};
     } catch (...) {
-        session_.reset();
+        roll_back();
         throw;
     }
 }
@@ -98,7 +113,7 @@ void postgres_target::apply(const migration& step) {
     const auto d = deadline::after(timeout_);
     (void)s.run_script(std::string{step.sql}, d);
     if (s.run(record_checksum, d, step.checksum, std::int64_t{step.number}, step.name).rows() != 1)
-        throw schema_error{std::string{step.name} + " does not record itself in " + to_.schema + ".migration",
+        throw schema_error{std::string{step.name} + " does not record itself in " + schema_ + ".migration",
                            {.backend = "postgresql"}};
 }
 

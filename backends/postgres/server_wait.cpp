@@ -23,34 +23,60 @@ constexpr statement unlock_everything{"rowlock_unlock_all", "SELECT pg_advisory_
 // lock_timeout is an int of milliseconds: 24.8 days. Who waits longer waits again.
 constexpr std::chrono::milliseconds longest_wait{2'147'483'647};
 
-deadline later(deadline d, std::chrono::milliseconds by) {
-    return d.is_never() || deadline::clock::time_point::max() - d.at() < by ? deadline::never() : deadline{d.at() + by};
-}
+// The same for a wait in a connection that will go on to serve other purposes: a request that the server gets to late
+// must not hit what runs then.
+constexpr statement cancel_advisory_wait{"rowlock_cancel_advisory_wait", R"sql(
+SELECT pg_cancel_backend(pid) FROM pg_stat_get_activity($1::bigint::integer) AS a
+WHERE a.wait_event_type = 'Lock' AND a.wait_event = 'advisory'
+  AND (strpos(a.query, 'rowlock') > 0 OR a.state = 'disabled'))sql"};
 
 // Asks for it again until it has happened, because it can be asked for before the wait has begun.
-void end_wait(session_pool& sessions, session& waiting, deadline d) {
+template <class Request>
+void end_by(const Request& request, session& waiting, deadline d) {
+    for (auto interval = 1ms; !d.expired(); interval = std::min(2 * interval, 100ms)) {
+        request();
+        waiting.clear_wake();
+        if (waiting.await_answer(std::min(d, deadline::after(interval)))) return;
+    }
+}
+
+void end_wait(session_source& sessions, session& waiting, deadline d) {
     try {
-        for (auto interval = 1ms; !d.expired(); interval = std::min(2 * interval, 100ms)) {
-            {
-                const auto other = sessions.any(d);
-                (void)other->run(cancel_wait, d, std::int64_t{waiting.pid});
-            }
-            waiting.clear_wake();
-            if (waiting.await_answer(std::min(d, deadline::after(interval)))) return;
-        }
+        end_by([&] { (void)sessions.any(d)->run(cancel_wait, d, std::int64_t{waiting.pid}); }, waiting, d);
     } catch (const error&) {  // collecting the answer fails, too, and closes the session, which ends the wait
     }
 }
 
 }  // namespace
 
+deadline later(deadline d, std::chrono::milliseconds by) {
+    return d.is_never() || deadline::clock::time_point::max() - d.at() < by ? deadline::never() : deadline{d.at() + by};
+}
+
+void wait_ender::end_wait(session& waiting, int pid, deadline d) {
+    end_by([&] { request(waiting, pid, d); }, waiting, d);
+}
+
+void wait_ender::request(session& waiting, int pid, deadline d) {
+    try {
+        if (!other_ || !other_->usable()) {
+            other_.emplace(to_, backend_, d);
+            other_->prepares = false;
+        }
+        (void)other_->run(cancel_advisory_wait, d, std::int64_t{pid});
+    } catch (const error&) {
+        other_.reset();
+        if (!d.expired()) waiting.request_cancel();
+    }
+}
+
 std::optional<std::chrono::milliseconds> wait_time(deadline until) {
     if (until.is_never()) return std::nullopt;
     return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(until.remaining()), 1ms, longest_wait);
 }
 
-std::optional<result> wait_in_server(session_pool& sessions, session& s, const std::string& script, const wait_bound& w,
-                                     std::chrono::milliseconds operation_timeout) {
+std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,
+                                     const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto operation = [&] { return deadline::after(operation_timeout); };
     s.clear_wake();
     const std::stop_callback on_stop{w.stop, [&s] { s.wake(); }};

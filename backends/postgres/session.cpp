@@ -53,7 +53,16 @@ session::session(const conninfo& to, std::string_view backend, deadline d) : bac
     }
 }
 
-session::~session() { PQfinish(connection_); }
+session::session(PGconn* borrowed, std::string_view backend, std::string schema)
+    : connection_{borrowed},
+      borrowed_{true},
+      socket_{PQsocket(borrowed)},
+      backend_{backend},
+      schema_{std::move(schema)} {}
+
+session::~session() {
+    if (!borrowed_) PQfinish(connection_);
+}
 
 void session::connect(const conninfo& to, deadline d) {
     // Later words override earlier ones, and `dbname` is expanded to what the connection string says.
@@ -153,14 +162,26 @@ void session::prepare(const statement& s, deadline d) {
     prepared_.push_back(&s);
 }
 
-result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
-                          const int* formats) {
+result session::send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                           const int* formats) {
     if (prepares) prepare(s, d);
     const int sent = prepares
                          ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
                          : PQsendQueryParams(connection_, text_of(s), n, nullptr, values, lengths, formats, binary);
     if (sent == 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     return collect(d);
+}
+
+result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                          const int* formats) {
+    try {
+        return send_bound(s, d, n, values, lengths, formats);
+    } catch (const error& e) {
+        // The owner of a borrowed connection may have said DEALLOCATE ALL.
+        if (!borrowed_ || e.sqlstate() != sqlstate::invalid_statement_name || in_transaction()) throw;
+    }
+    prepared_.clear();
+    return send_bound(s, d, n, values, lengths, formats);
 }
 
 result session::run_script(const std::string& sql, deadline d) {
@@ -189,7 +210,7 @@ result session::collect(deadline d) {
     result failed;
     for (;;) {
         while (PQisBusy(connection_) != 0) {
-            const bool read_waits = d.is_never() || d.remaining() > 2 * longest_read;
+            const bool read_waits = !borrowed_ && (d.is_never() || d.remaining() > 2 * longest_read);
             if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
             if (PQconsumeInput(connection_) == 0) {
                 const auto why = one_line(PQerrorMessage(connection_));
@@ -200,6 +221,8 @@ result session::collect(deadline d) {
         if (!r.raw()) break;
         switch (PQresultStatus(r.raw())) {
             case PGRES_COMMAND_OK:
+                if (last.rows() == 0) last = std::move(r);
+                break;
             case PGRES_TUPLES_OK:
                 last = std::move(r);
                 break;
@@ -219,6 +242,12 @@ result session::collect(deadline d) {
     return last;
 }
 
+void session::request_cancel() const noexcept {
+    const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> request{PQgetCancel(connection_), &PQfreeCancel};
+    std::array<char, 256> why{};
+    if (request) (void)PQcancel(request.get(), why.data(), static_cast<int>(why.size()));
+}
+
 bool session::take_notification(std::string_view payload) {
     if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
     bool found = false;
@@ -232,6 +261,7 @@ bool session::take_notification(std::string_view payload) {
 std::string session::last_words() {
     if (!why_.empty()) return why_;
     usable_ = false;
+    if (borrowed_) return why_ = "the connection was closed";  // another thread may be reading from it
     while (PQconsumeInput(connection_) != 0) {
         (void)PQisBusy(connection_);
         if (PQstatus(connection_) == CONNECTION_BAD || !poll(POLLIN, deadline::passed(), false)) break;

@@ -30,6 +30,9 @@ public:
     /// Connects; blocks until `d`, and while libpq looks up a host's name.
     /// @throws connection_error
     session(const conninfo& to, std::string_view backend, deadline d);
+    /// Speaks through a connection that is somebody else's and stays so: nothing is set on it, nor is it closed. See
+    /// `visit`.
+    session(PGconn* borrowed, std::string_view backend, std::string schema = std::string{default_schema});
     ~session();
     session(const session&) = delete;
     session& operator=(const session&) = delete;
@@ -43,7 +46,8 @@ public:
         return run_bound(s, d, a.size(), a.values(), a.lengths(), a.formats());
     }
 
-    /// Runs a script of statements without parameters in one round trip; the last one's rows, in text format.
+    /// Runs a script of statements without parameters in one round trip; the rows of the last one that brought any, in
+    /// text format.
     result run_script(const std::string& sql, deadline d);
 
     /// The same in steps, for statements that wait: send, wait until there is an answer, collect it.
@@ -79,12 +83,18 @@ public:
     [[nodiscard]] int server_version() const noexcept { return PQserverVersion(connection_); }
     [[nodiscard]] bool in_transaction() const noexcept { return PQtransactionStatus(connection_) != PQTRANS_IDLE; }
 
+    /// Asks the server through libpq to end what runs here: a connection for the length of the request, for which
+    /// neither a password nor a free slot is needed. Blocks as long as connect(2) does.
+    void request_cancel() const noexcept;
+
     /// The server process. Asked by `settle_in` (see settings.hpp).
     int pid = 0;
     /// Behind a pooler a statement that was prepared here may not be known at its next use.
     bool prepares = true;
 
 private:
+    result send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                      const int* formats);
     result run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                      const int* formats);
     void connect(const conninfo& to, deadline d);
@@ -96,6 +106,7 @@ private:
     static void hear(void* self, const PGresult* notice);
 
     PGconn* connection_ = nullptr;
+    const bool borrowed_ = false;
     int socket_ = -1;
     bool usable_ = true;
     const std::string_view backend_;
@@ -106,6 +117,19 @@ private:
     std::string notice_;
     result before_failure_;
     std::string why_;
+};
+
+/// For as long as it lives, a borrowed connection does not block; after that it is again as its owner left it.
+class visit {
+public:
+    explicit visit(PGconn* c) noexcept : connection_{c}, was_{PQisnonblocking(c)} { PQsetnonblocking(c, 1); }
+    ~visit() { PQsetnonblocking(connection_, was_); }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+
+private:
+    PGconn* const connection_;
+    const int was_;
 };
 
 }  // namespace rowlock::postgres

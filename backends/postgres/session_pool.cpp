@@ -13,8 +13,7 @@ constexpr std::size_t spares = 4;
 
 }  // namespace
 
-session_pool::session_pool(conninfo to, std::string_view backend, bool transaction_pooled,
-                           std::function<void(member&, const std::string&)> gone)
+session_pool::session_pool(conninfo to, std::string_view backend, bool transaction_pooled, gone_function gone)
     : to_{std::move(to)},
       backend_{backend},
       transaction_pooled_{transaction_pooled},
@@ -27,7 +26,7 @@ std::shared_ptr<member> session_pool::open(std::unique_lock<std::mutex>& lock, b
     lock.unlock();
     std::shared_ptr<member> made;
     try {
-        made = std::make_shared<member>(to_, backend_, id, d);
+        made = std::make_shared<member>(id, to_, backend_, d);
         settle_in(made->s, transaction_pooled_, d);
         watch_.add(made->s.socket(), id);
     } catch (...) {

@@ -11,6 +11,7 @@ constexpr statement where_am_i{"rowlock_where", "SELECT pg_catalog.pg_backend_pi
 //    tcp_user_timeout does the same for one who waits.
 //  - synchronous_commit: a token that the server could forget in a crash would be handed out twice. remote_apply is
 //    stronger and stays.
+//  - jit: to compile a statement can take a second, to run one of ours takes less than a millisecond.
 //  - search_path: nobody's functions but the server's own.
 constexpr statement settle{"rowlock_settle", R"sql(
 SELECT pg_catalog.set_config(s.name, w.value, false)
@@ -22,6 +23,7 @@ FROM (VALUES ('statement_timeout', '0'),
              ('default_transaction_isolation', 'read committed'),
              ('default_transaction_deferrable', 'off'),
              ('synchronous_commit', 'on'),
+             ('jit', 'off'),
              ('search_path', 'pg_catalog, pg_temp'),
              ('tcp_keepalives_idle', '5'),
              ('tcp_keepalives_interval', '2'),

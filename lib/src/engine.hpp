@@ -28,6 +28,7 @@ public:
     static std::shared_ptr<engine> make(std::unique_ptr<backend> b, options opt);
 
     [[nodiscard]] const options& settings() const noexcept { return options_; }
+    [[nodiscard]] std::string_view backend_name() const noexcept { return events_.backend(); }
     /// The back end, for what needs no engine: what it supports, who holds what.
     /// @throws std::logic_error in a forked child
     [[nodiscard]] backend& database() const;

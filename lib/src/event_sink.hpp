@@ -14,6 +14,8 @@ class event_sink {
 public:
     event_sink(std::shared_ptr<observer> to, std::string_view backend) : to_{std::move(to)}, backend_{backend} {}
 
+    [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
+
     /// False: nobody listens, and there is no need to find out what to tell.
     [[nodiscard]] bool heard() const noexcept { return to_ != nullptr; }
     /// Reads the clock only if somebody will be told.

@@ -65,7 +65,7 @@ std::chrono::steady_clock::time_point lock_handle::valid_until() const noexcept 
     return steady::now() + (until - boot_clock::now());
 }
 
-void lock_handle::verify() {
+void lock_handle::verify() const {
     auto& held = owned();
     engine_->verify(held);
 }
@@ -76,6 +76,13 @@ bool lock_handle::upgrade_within(const wait_bound& w) {
 }
 
 lock_mode lock_handle::mode() const { return owned().request().mode; }
+
+std::string_view lock_handle::backend() const noexcept { return mine() ? engine_->backend_name() : std::string_view{}; }
+
+const options& lock_handle::settings() const {
+    (void)owned();
+    return engine_->settings();
+}
 
 lock_request lock_handle::request() const { return owned().request(); }
 

@@ -5,6 +5,7 @@
 --   GRANT USAGE ON SCHEMA rowlock TO app;
 --   GRANT SELECT ON ALL TABLES IN SCHEMA rowlock TO app;
 --   GRANT INSERT, UPDATE ON rowlock.lock, rowlock.part TO app;
+--   GRANT UPDATE (one) ON rowlock.floor TO app;
 -- One that also breaks locks and purges names:
 --   GRANT INSERT ON rowlock.break TO operator;
 --   GRANT UPDATE ON rowlock.floor TO operator;
@@ -52,7 +53,9 @@ CREATE TABLE rowlock.part (
   PRIMARY KEY (name, slot)
 ) WITH (fillfactor = 50);
 
--- One row: the highest token of all names that were purged. New names start above it.
+-- One row: the highest token of all names that were purged. New names start above it, and lock it for that while they
+-- are inserted, so that no purge gets in between. That takes the right to update a column: of this one, which can only be
+-- true, so nothing can be changed with it.
 CREATE TABLE rowlock.floor (
   one   boolean PRIMARY KEY DEFAULT true CHECK (one),
   token bigint NOT NULL

@@ -39,7 +39,7 @@ struct provider_kind {
     std::function<std::unique_ptr<store>(options)> make_store;
     std::vector<std::string> other_schemes{};  ///< that open the same
     bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
-    bool purges = operates;                    ///< has purge(), even if it has no break_lock()
+    bool purges = operates;    ///< has purge(), even if it has no break_lock()
 };
 
 /// Every provider that this build has. A new back end is one more entry.

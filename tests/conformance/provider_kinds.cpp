@@ -135,7 +135,10 @@ public:
 
 class lease_store : public postgres_store {
 public:
-    explicit lease_store(options opt) : postgres_store{"postgresql+lease:", std::move(opt)} {}
+    explicit lease_store(options opt, std::string scheme = "postgresql+lease:")
+        : postgres_store{std::move(scheme), std::move(opt)} {
+        (void)sql("WITH l AS (DELETE FROM rowlock.lock), p AS (DELETE FROM rowlock.part) SELECT 1");
+    }
     int holders_in_database(std::string_view name) override {
         return std::stoi(
             sql("SELECT (SELECT count(*) FROM rowlock.lock WHERE name = $1::text AND expires_at > now()) + "
@@ -223,6 +226,7 @@ std::vector<provider_kind> provider_kinds() {
          true,
          [](options o) { return std::make_unique<advisory_store>("fencing:postgresql+advisory:", std::move(o)); },
          {},
+         true,
          true});
     all.push_back({"postgresql-lease",
                    "postgresql+lease",
@@ -239,6 +243,13 @@ std::vector<provider_kind> provider_kinds() {
                    [](options o) { return std::make_unique<pooled_lease_store>(std::move(o)); },
                    {},
                    false});
+    // Through a connection that the program has already.
+    all.push_back({"postgresql-advisory-connection", "postgresql+advisory", true, false, true, [](options o) {
+                       return std::make_unique<advisory_store>("postgresql-advisory-connection:", std::move(o));
+                   }});
+    all.push_back({"postgresql-lease-connection", "postgresql+lease", true, true, false, [](options o) {
+                       return std::make_unique<lease_store>(std::move(o), "postgresql-lease-connection:");
+                   }});
 #endif
     return all;
 }

@@ -3,7 +3,8 @@
 usage: extract.py PROGRAM.cpp FRAGMENTS.cpp FILE.md...
 
 A block with a main() is a whole program; there must be exactly one. Every other block becomes the body of a function
-that is given what the documents talk about: locks, a held lock, a stop token, a job, a database.
+that is given what the documents talk about: locks, a held lock, a stop token, a job, a database, a connection with an open
+transaction.
 """
 import pathlib
 import re
@@ -23,6 +24,15 @@ if len(programs) != 1 or not fragments:
 prelude = """#include <SQLiteCpp/SQLiteCpp.h>
 #include <rowlock/rowlock.hpp>
 #include <rowlock/sqlite.hpp>
+#ifdef ROWLOCK_HAVE_POSTGRES
+#include <pqxx/pqxx>
+#include <rowlock/postgres.hpp>
+#else
+namespace pqxx {
+class connection;
+class work;
+}  // namespace pqxx
+#endif
 
 using namespace std::chrono_literals;
 
@@ -37,7 +47,7 @@ struct job_of_the_reader {
 parameters = (
     "[[maybe_unused]] rowlock::provider& locks, [[maybe_unused]] rowlock::lock_handle& held, "
     "[[maybe_unused]] std::stop_token stop_token, [[maybe_unused]] job_of_the_reader& job, "
-    "[[maybe_unused]] SQLite::Database& db"
+    "[[maybe_unused]] SQLite::Database& db, [[maybe_unused]] pqxx::connection& conn, [[maybe_unused]] pqxx::work& tx"
 )
 bodies = "".join(
     f"static void fragment_{n}({parameters}) {{ {{\n{block}}} }}\n[[maybe_unused]] static const auto use_{n} = &fragment_{n};\n\n"

@@ -218,6 +218,21 @@ BOOST_AUTO_TEST_CASE(a_shared_lock_does_not_overtake_who_waits) {
     BOOST_TEST(writer.has_value());
 }
 
+// Shares and permits do not go together; who finds out has announced itself on two keys by then.
+BOOST_AUTO_TEST_CASE(what_was_refused_leaves_nothing_behind) {
+    auto locks = open(), others = open();
+    {
+        const auto share = (rowlock::shared_mutex{others, "n"}.acquire_shared());
+        BOOST_TEST(!(rowlock::semaphore{locks, "n", 2}.try_acquire()));
+    }
+    BOOST_TEST(sql(advisory_locks) == "0");
+    {
+        const auto permit = (rowlock::semaphore{others, "n", 2}.acquire());
+        BOOST_TEST(!(rowlock::shared_mutex{locks, "n"}.try_acquire_shared()));
+    }
+    BOOST_TEST(sql(advisory_locks) == "0");
+}
+
 BOOST_AUTO_TEST_CASE(a_killed_session_is_heard_at_once) {
     const auto heard = std::make_shared<rowlock::test::recorder>();
     auto locks = open({.events = heard}), others = open();

@@ -123,8 +123,9 @@ BOOST_AUTO_TEST_CASE(the_grants_of_the_migration_are_what_is_needed) {
     auto again = theirs.acquire("b");
     BOOST_CHECK_EXCEPTION((void)theirs.break_lock("b", "test"), rowlock::connection_error, refused);
     BOOST_CHECK_EXCEPTION((void)theirs.purge(0ms), rowlock::connection_error, refused);
-    for (const std::string right : {"INSERT ON rowlock.lock", "UPDATE ON rowlock.lock", "UPDATE ON rowlock.part",
-                                    "INSERT ON rowlock.part", "SELECT ON rowlock.floor"}) {
+    for (const std::string right :
+         {"INSERT ON rowlock.lock", "UPDATE ON rowlock.lock", "UPDATE ON rowlock.part", "INSERT ON rowlock.part",
+          "SELECT ON rowlock.floor", "UPDATE (one) ON rowlock.floor"}) {
         (void)sql("REVOKE " + right + " FROM " + app);
         auto locks = rowlock::open(as("postgresql+lease:", app));
         BOOST_CHECK_EXCEPTION(use_everything(locks, locks), rowlock::connection_error, refused);

@@ -3,6 +3,10 @@
 #include <list>
 #include <mutex>
 
+#ifdef ROWLOCK_HAVE_POSTGRES
+#include <pqxx/connection>
+#include <rowlock/postgres.hpp>
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <SQLiteCpp/Database.h>
 #include <rowlock/sqlite.hpp>
@@ -20,6 +24,19 @@ std::string rest_of(const std::string& url, std::string_view scheme) {
     return url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
 }
 
+#ifdef ROWLOCK_HAVE_POSTGRES
+// A connection for each provider. The provider's options outlive its back end, so they can carry it.
+pqxx::connection& connection_carried_by(options& opt, const std::string& database) {
+    struct carrier {
+        pqxx::connection connection;
+        std::shared_ptr<observer> events;
+    };
+    const std::shared_ptr<carrier> c{new carrier{pqxx::connection{"postgresql:" + database}, opt.events}};
+    opt.events = {c, c->events.get()};
+    return c->connection;
+}
+#endif
+
 }  // namespace
 
 provider open_any(const std::string& url, options opt) {
@@ -32,6 +49,16 @@ provider open_any(const std::string& url, options opt) {
         auto& db = connections.emplace_back(path, SQLite::OPEN_READWRITE | SQLite::OPEN_FULLMUTEX);
         db.exec("PRAGMA synchronous = NORMAL");  // as most programs have it with WAL, and forty times faster
         return sqlite::on(db, std::move(opt));
+    }
+#endif
+#ifdef ROWLOCK_HAVE_POSTGRES
+    if (const auto database = rest_of(url, "postgresql-advisory-connection:"); !database.empty()) {
+        auto& connection = connection_carried_by(opt, database);
+        return postgres::advisory_on(connection, std::move(opt));
+    }
+    if (const auto database = rest_of(url, "postgresql-lease-connection:"); !database.empty()) {
+        auto& connection = connection_carried_by(opt, database);
+        return postgres::leases_on(connection, std::move(opt));
     }
 #endif
 #ifdef ROWLOCK_TEST_FLOCK

@@ -11,6 +11,7 @@
 #include <rowlock/deadline.hpp>
 #include <rowlock/fencing_token.hpp>
 #include <rowlock/observer.hpp>
+#include <rowlock/options.hpp>
 
 namespace rowlock {
 
@@ -77,7 +78,7 @@ public:
     /// Asks the database, in one round trip, whether the lock is still held.
     /// @throws lock_lost it is not; lost() has fired then
     /// @throws connection_error the database could not be asked within `options::operation_timeout`
-    void verify();
+    void verify() const;
 
     /// Turns an upgrade lock into an exclusive one, once all who share it have released theirs; new ones wait behind.
     /// False: they had not within `d`; the upgrade lock is held as before. The token grows.
@@ -93,6 +94,12 @@ public:
 
     /// How the lock is held now.
     [[nodiscard]] lock_mode mode() const;
+
+    /// The name of the back end that it is held through, such as "postgresql+lease"; empty if it stands for no lock.
+    [[nodiscard]] std::string_view backend() const noexcept;
+
+    /// The options of the provider that it came from.
+    [[nodiscard]] const options& settings() const;
 
     /// What the back end knows this lock by; for `fence` and for back ends. A snapshot.
     [[nodiscard]] lock_request request() const;

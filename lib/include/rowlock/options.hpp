@@ -29,7 +29,8 @@ struct options {
     /// Hears what happens; may be null.
     std::shared_ptr<observer> events{};
 
-    /// Fencing tokens on back ends that hold locks in a session (costs a commit). Row leases always have them.
+    /// Fencing tokens on back ends that hold locks in a session: costs a durable commit for each grant, and the
+    /// database must have been migrated. Row leases always have them.
     bool fencing = false;
 
     /// PostgreSQL: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do with each

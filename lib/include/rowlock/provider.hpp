@@ -59,9 +59,10 @@ public:
     /// Waits without limit.
     [[nodiscard]] lock_handle acquire(std::string_view name, std::stop_token stop = {});
 
-    /// All of them or none, sorted by name and without duplicates, in that order. The names are taken in sorted order
-    /// under one deadline, so two callers with the same names in opposite orders do not wait for each other. Throws
-    /// and blocks like `try_acquire`.
+    /// All of them or none, sorted by name and without duplicates, in that order. They are asked for in one question:
+    /// one round trip, or one transaction, on the back ends that can. If one is busy and there is time left, they are
+    /// then waited for one after the other in sorted order, under one deadline, so two callers with the same names in
+    /// opposite orders do not wait for each other. Throws and blocks like `try_acquire`.
     template <class Rep, class Period>
     [[nodiscard]] std::optional<std::vector<lock_handle>> try_acquire_all(std::span<const std::string> names,
                                                                           std::chrono::duration<Rep, Period> d,
