@@ -31,8 +31,12 @@ bool is_transaction_pooled(session& s, const conninfo& to, std::string_view back
     // On a busy pooler `s` can get the same one by chance; hardly so often.
     bool same = true;
     for (int round = 0; same && round < 8; ++round) {
-        if (round > 0) (void)other.run_script("ROLLBACK; BEGIN", d);
-        same = pid_now(other, d) != first && pid_now(s, d) == first;
+        if (round > 0) {
+            (void)other.run_script("ROLLBACK", d);  // what it had is free, and the next to be given out
+            same = pid_now(s, d) == first;
+            (void)other.run_script("BEGIN", d);
+        }
+        same = same && pid_now(other, d) != first && pid_now(s, d) == first;
     }
     (void)other.run_script("ROLLBACK", d);
     return !same;
