@@ -29,7 +29,13 @@ namespace {
 // Run with the shell; whether it went well.
 bool sh(const std::string& command) { return std::system(("{ " + command + "; } >/dev/null 2>&1").c_str()) == 0; }
 
-// A network namespace, and a cable between it and this one: 10.213.77.1 here, 10.213.77.2 there.
+// Three bytes of an address that other runs of this test do not use at the same time.
+std::string network() {
+    const auto id = static_cast<unsigned>(getpid());
+    return "10." + std::to_string(200 + id % 50) + "." + std::to_string(id / 50 % 250) + ".";
+}
+
+// A network namespace, and a cable between it and this one; here is .1, there is .2.
 class other_host {
 public:
     other_host() { made_ = sh("ip netns add " + name_) && sh(cable()); }
@@ -54,9 +60,9 @@ public:
 private:
     [[nodiscard]] std::string cable() const {
         const auto there = "ip -n " + name_ + " ";
-        return "ip link add " + name_ + "a type veth peer name " + name_ + "b netns " + name_ +
-               " && ip addr add 10.213.77.1/30 dev " + name_ + "a && ip link set " + name_ + "a up && " + there +
-               "addr add 10.213.77.2/30 dev " + name_ + "b && " + there + "link set " + name_ + "b up";
+        return "ip link add " + name_ + "a type veth peer name " + name_ + "b netns " + name_ + " && ip addr add " +
+               network() + "1/30 dev " + name_ + "a && ip link set " + name_ + "a up && " + there + "addr add " +
+               network() + "2/30 dev " + name_ + "b && " + there + "link set " + name_ + "b up";
     }
 
     const std::string name_ = "rl" + std::to_string(getpid());
@@ -67,11 +73,12 @@ struct fixture {
     other_host there;
     postgres_server server{{"listen_addresses = '*'"}};
     std::string database = server.new_database();
-    std::string remote = server.tcp_conninfo(database, "host=10.213.77.1 hostaddr=10.213.77.1");
+    std::string remote = server.tcp_conninfo(database, "host=" + network() + "1");
     std::string local = "postgresql+advisory:" + server.conninfo(database);
 
     fixture() {
-        std::ofstream{server.directory() + "/data/pg_hba.conf", std::ios::app} << "host all all 10.213.77.0/30 trust\n";
+        std::ofstream{server.directory() + "/data/pg_hba.conf", std::ios::app}
+            << "host all all " + network() + "0/30 trust\n";
         (void)server.sql("postgres", "SELECT pg_reload_conf()");
         rowlock::open_schema("postgresql+lease:" + server.conninfo(database)).migrate();
     }
