@@ -120,12 +120,35 @@ lease_backend::attempt_result lease_backend::attempt(const session_pool::use& he
 
 std::optional<grant> lease_backend::do_try_acquire(const lock_request& r, deadline d) {
     if (auto settled = settle(r, d)) return settled;
-    if (r.upgrade || !room_.anybody(r.name)) {
+    if (r.upgrade) {
+        if (auto got = attempt(sessions_.any(d), r, {}, d).got) return got;
+    } else if (!room_.anybody(r.name)) {
         const auto here = sessions_.any(d);
-        if (auto got = attempt(here, r, {}, d).got) return got;
+        // Who asks again for what was busy looks first: that costs a fraction of a try, which can take the lease.
+        if (!was_busy(r.name) || !lease_store::is_taken(*here, r.name, d)) {
+            auto got = attempt(here, r, {}, d).got;
+            note(r.name, !got);
+            if (got) return got;
+        }
     }
     if (r.queued && !r.upgrade) room_.join(r);
     return std::nullopt;
+}
+
+bool lease_backend::was_busy(const std::string& n) const {
+    const std::lock_guard lock{mutex_};
+    return !busy_.empty() && busy_.contains(n);
+}
+
+void lease_backend::note(const std::string& n, bool busy) {
+    constexpr std::size_t most = 1000;  // forgotten names are tried for, no more
+    const std::lock_guard lock{mutex_};
+    if (!busy) {
+        if (!busy_.empty()) busy_.erase(n);
+    } else {
+        if (busy_.size() == most) busy_.clear();
+        busy_.insert(n);
+    }
 }
 
 several_grants lease_backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {
@@ -257,18 +280,21 @@ std::optional<grant> lease_backend::queue_in_server(const session_pool::use& her
     // Permits, upgrade locks and those who share beside them come free one by one, which no bell tells.
     const bool bell_tells = r.mode == lock_mode::exclusive || r.mode == lock_mode::shared;
     bool bell = false;
+    // Mostly the holder gives way soon, and it does not matter when its lease would run out.
+    auto look_again = deadline::after(10ms);
     for (auto p = 1ms; !w.over();) {
+        if (bell_tells && !bell) {
+            bell = wait_for_key(sessions_, *here, keys.bell, r.mode == lock_mode::shared,
+                                {std::min(w.until, look_again), w.stop}, timeout);
+            if (!bell && w.over()) break;
+        }
         const auto tried = attempt(here, r, {.head = true, .has_bell = bell}, operation());
         if (tried.got) {
             place.granted = true;
             return tried.got;
         }
-        if (bell_tells && !bell) {
-            const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
-            bell = wait_for_key(sessions_, *here, keys.bell, r.mode == lock_mode::shared,
-                                {std::min(w.until, look_again), w.stop}, timeout);
-            continue;
-        }
+        look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
+        if (bell_tells && !bell) continue;
         // Whose lease it is has no bell: its session died, or it was taken through a pooler.
         pause(p, w);
         p = next_pause(p);

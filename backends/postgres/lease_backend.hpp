@@ -68,6 +68,8 @@ private:
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);
     std::optional<grant> queue_in_server(const session_pool::use& here, const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds timeout);
+    [[nodiscard]] bool was_busy(const std::string& n) const;
+    void note(const std::string& n, bool busy);
     void record(const lock_request& r, const lease_keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
     void give_bell_back(const request_id& id, deadline d);
@@ -80,6 +82,7 @@ private:
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, hash> holdings_;
     std::unordered_set<request_id, hash> in_doubt_;
+    std::unordered_set<std::string> busy_;  ///< names that were busy when they were last tried for
     waiting_room room_;
 
     std::mutex listening_;

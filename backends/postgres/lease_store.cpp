@@ -65,6 +65,23 @@ SELECT g.token,
          FROM rowlock.lock AS l WHERE l.name = $1) END
 FROM (SELECT) AS one LEFT JOIN granted AS g ON true)sql"};
 
+// What is left of it for the head of the queue once it has the bell, and the others wait for it to be quick: nobody can
+// be overtaken, and the name has a row, or else the one above finds that out. Sessions that have bells have
+// synchronous_commit on.
+constexpr statement take_next{"rowlock_take_next", R"sql(
+UPDATE rowlock.lock AS l
+SET token = l.token + 1, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+    provider = $2::bigint, number = $3::bigint, owner = $4::text, since = clock_timestamp(), granted_at = clock_timestamp()
+FROM (SELECT f.name FROM rowlock.lock AS f
+      WHERE f.name = $1::text AND f.expires_at <= clock_timestamp() AND f.sharers = 0 AND f.upgraders = 0 AND f.permits = 0
+      FOR UPDATE SKIP LOCKED) AS free
+WHERE l.name = free.name
+RETURNING l.token)sql"};
+
+// $1 name. Whether somebody holds it exclusively, for sure.
+constexpr statement look{"rowlock_look",
+                         "SELECT FROM rowlock.lock WHERE name = $1::text AND expires_at > clock_timestamp()"};
+
 // As above, and $10 mode, $11 permits at most. Those who share may meet at the row for a moment: that is said, not
 // taken for busy.
 constexpr statement take_part{"rowlock_take_part", R"sql(
@@ -365,7 +382,14 @@ lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
 
 namespace lease_store {
 
+bool is_taken(session& s, const std::string& name, deadline d) { return s.run(look, d, name).rows() > 0; }
+
 lease_answer take(session& s, const lock_request& r, const lease_keys& k, manners m, deadline d) {
+    if (r.mode == lock_mode::exclusive && m.head && m.has_bell) {
+        const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
+                                std::int64_t{r.ttl.count()});
+        if (next.rows() == 1) return {.token = token_in(next, 0, 0)};
+    }
     const auto rows =
         r.mode == lock_mode::exclusive
             ? s.run(take_exclusive, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
@@ -400,7 +424,7 @@ void release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d) {
     (void)s.run(mode == lock_mode::exclusive ? unlock_exclusive_key : unlock_shared_key, d, k.bell);
 }
 
-void leave_queue(session& s, const lease_keys& k, deadline d) { (void)s.run(unlock_exclusive_key, d, k.queue); }
+void leave_queue(session& s, const lease_keys& k, deadline d) { s.send_off(unlock_exclusive_key, d, k.queue); }
 
 std::optional<lease> find(session& s, const lock_request& r, deadline d) {
     const auto rows = s.run(find_lease, d, r.name, as_int(r.id.provider), as_int(r.id.number));

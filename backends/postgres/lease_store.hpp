@@ -45,6 +45,8 @@ struct manners {
     bool has_bell = false;  ///< this session has the bell already
 };
 
+/// Whether somebody holds `name` exclusively. Costs a fraction of a try.
+[[nodiscard]] bool is_taken(session& s, const std::string& name, deadline d);
 [[nodiscard]] lease_answer take(session& s, const lock_request& r, const lease_keys& k, manners m, deadline d);
 [[nodiscard]] lease_answer upgrade(session& s, const lock_request& r, deadline d);
 /// Lets nobody else in while `r` waits to upgrade.
@@ -56,7 +58,7 @@ void release(session& s, const lock_request& r, const lease_keys& k, bool bell, 
 /// Gives back the bell of a lease that was lost.
 void release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d);
 
-/// Gives back the place at the head of the queue.
+/// Gives back the place at the head of the queue, without waiting for the answer.
 void leave_queue(session& s, const lease_keys& k, deadline d);
 
 /// What is left of the lease of `r.id`, and its token; empty: it holds none.

@@ -154,6 +154,17 @@ const char* session::text_of(const statement& s) {
     return text.c_str();
 }
 
+void session::collect_what_was_sent_off(deadline d) {
+    if (!std::exchange(sent_off_, false)) return;
+    try {
+        (void)collect(d);
+    } catch (const no_answer&) {
+        throw;
+    } catch (const error& e) {
+        end(e.what());
+    }
+}
+
 void session::prepare(const statement& s, deadline d) {
     if (std::find(prepared_.begin(), prepared_.end(), &s) != prepared_.end()) return;
     if (PQsendPrepare(connection_, s.name, text_of(s), 0, nullptr) == 0)
@@ -162,26 +173,28 @@ void session::prepare(const statement& s, deadline d) {
     prepared_.push_back(&s);
 }
 
-result session::send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
-                           const int* formats) {
+void session::send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                         const int* formats) {
+    collect_what_was_sent_off(d);
     if (prepares) prepare(s, d);
     const int sent = prepares
                          ? PQsendQueryPrepared(connection_, s.name, n, values, lengths, formats, binary)
                          : PQsendQueryParams(connection_, text_of(s), n, nullptr, values, lengths, formats, binary);
     if (sent == 0) end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
-    return collect(d);
 }
 
 result session::run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                           const int* formats) {
     try {
-        return send_bound(s, d, n, values, lengths, formats);
+        send_bound(s, d, n, values, lengths, formats);
+        return collect(d);
     } catch (const error& e) {
         // The owner of a borrowed connection may have said DEALLOCATE ALL.
         if (!borrowed_ || e.sqlstate() != sqlstate::invalid_statement_name || in_transaction()) throw;
     }
     prepared_.clear();
-    return send_bound(s, d, n, values, lengths, formats);
+    send_bound(s, d, n, values, lengths, formats);
+    return collect(d);
 }
 
 result session::run_script(const std::string& sql, deadline d) {
@@ -190,6 +203,7 @@ result session::run_script(const std::string& sql, deadline d) {
 }
 
 void session::send_script(const std::string& sql, deadline d) {
+    collect_what_was_sent_off(d);
     const bool as_it_is = schema_ == default_schema;
     if (PQsendQuery(connection_, (as_it_is ? sql : in_schema(sql, schema_)).c_str()) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));

@@ -46,6 +46,16 @@ public:
         return run_bound(s, d, a.size(), a.values(), a.lengths(), a.formats());
     }
 
+    /// Sends one statement whose answer nobody waits for: it is collected before the next one is sent. If that says
+    /// that it failed, the session is not usable any more.
+    template <class... T>
+    void send_off(const statement& s, deadline d, const T&... values) {
+        const arguments<sizeof...(T)> a{values...};
+        send_bound(s, d, a.size(), a.values(), a.lengths(), a.formats());
+        flush(d);
+        sent_off_ = true;
+    }
+
     /// Runs a script of statements without parameters in one round trip; the rows of the last one that brought any, in
     /// text format.
     result run_script(const std::string& sql, deadline d);
@@ -93,12 +103,13 @@ public:
     bool prepares = true;
 
 private:
-    result send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
-                      const int* formats);
+    void send_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
+                    const int* formats);
     result run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                      const int* formats);
     void connect(const conninfo& to, deadline d);
     void prepare(const statement& s, deadline d);
+    void collect_what_was_sent_off(deadline d);
     const char* text_of(const statement& s);
     void flush(deadline d);
     result next_result(deadline d);
@@ -110,6 +121,7 @@ private:
     const bool borrowed_ = false;
     int socket_ = -1;
     bool usable_ = true;
+    bool sent_off_ = false;
     const std::string_view backend_;
     const std::string schema_;
     wake_up wake_up_;
