@@ -361,18 +361,20 @@ void lease_backend::do_release(const lock_request& r, deadline d) {
             --h->bell->locks;
             return;
         } catch (const no_answer&) {  // the bell went with its session; the row is still to be written
+        } catch (const error&) {      // whoever writes the row later knows nothing of the bell
+            give_bell_back(*h, d);
+            throw;
         }
     }
     lease_store::release(*sessions_.any(d), r, keys, false, d);
 }
 
-void lease_backend::give_bell_back(const request_id& id, deadline d) {
-    const auto h = take_holding(id);
-    if (!h || !h->bell) return;
+void lease_backend::give_bell_back(const holding& h, deadline d) {
+    if (!h.bell) return;
     try {
-        const auto here = sessions_.that(h->bell, d);
-        lease_store::release_bell(*here, h->bell_mode, h->keys, d);
-        --h->bell->locks;
+        const auto here = sessions_.that(h.bell, d);
+        lease_store::release_bell(*here, h.bell_mode, h.keys, d);
+        --h.bell->locks;
     } catch (const error&) {  // it goes with its session
     }
 }
@@ -410,7 +412,8 @@ std::vector<renewal> lease_backend::do_renew(std::span<const lock_request* const
                     {.held = false, .reason = loss_reason::expired, .detail = "the lease ended before it was renewed"});
         }
     }
-    for (const auto& id : lost) give_bell_back(id, d);  // somebody may be waiting for it
+    for (const auto& id : lost)  // somebody may be waiting for it
+        if (const auto h = take_holding(id)) give_bell_back(*h, d);
     return answers;
 }
 

@@ -72,7 +72,7 @@ private:
     void note(const std::string& n, bool busy);
     void record(const lock_request& r, const lease_keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
-    void give_bell_back(const request_id& id, deadline d);
+    void give_bell_back(const holding& h, deadline d);
     [[noreturn]] void in_doubt(std::span<const lock_request> asked);
     renewal loss_of(session& s, const lock_request& r, deadline d);
     void session_gone(const member& m);

@@ -2,50 +2,22 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
-#include <functional>
-#include <stdexcept>
 #include <thread>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <rowlock/error.hpp>
 
-#include <support/fork_under_tsan.hpp>
+#include <support/in_child.hpp>
 #include <support/sqlite_file.hpp>
 
 using namespace std::chrono_literals;
 using rowlock::test::eventually;
+using rowlock::test::in_child;
+using rowlock::test::is_refused;
 using steady = std::chrono::steady_clock;
 
 namespace {
 
 constexpr auto ttl = 300ms * rowlock::test::slowness;
-
-// What `f` returns in a child process; 99 if it throws, -1 if the child was killed.
-int in_child(const std::function<int()>& f) {
-    const auto pid = fork();
-    if (pid == 0) {
-        int result = 99;
-        try {
-            result = f();
-        } catch (...) {
-        }
-        _exit(result);
-    }
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-bool is_refused(const std::function<void()>& use) {
-    try {
-        use();
-    } catch (const std::logic_error&) {
-        return true;
-    }
-    return false;
-}
 
 struct fixture {
     rowlock::test::sqlite_file db;

@@ -13,6 +13,7 @@
 //   pollers N NAME                                ok, once N threads try for NAME every 5 ms: how not to wait
 //   write DB HANDLE|- VALUE                       ok | error ...: fenced by HANDLE, or not
 //   begin DB HANDLE | end                         the same in two steps, so that others can come in between
+//   set DB HANDLE|- ACCOUNT VALUE                 ok | error ...: as write, in PostgreSQL
 //   cpu                                           ok MICROSECONDS used so far
 //   exit                                          (ends the process, after its handles)
 //
@@ -35,6 +36,10 @@
 #include "critical_section.hpp"
 #include "open_any.hpp"
 #include "slack.hpp"
+#ifdef ROWLOCK_HAVE_POSTGRES
+#include <pqxx/pqxx>
+#include <rowlock/postgres.hpp>
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
@@ -182,6 +187,9 @@ private:
             const auto us = [](const timeval& t) { return std::int64_t{t.tv_sec} * 1000000 + t.tv_usec; };
             return "ok " + std::to_string(us(used.ru_utime) + us(used.ru_stime));
         }
+#ifdef ROWLOCK_HAVE_POSTGRES
+        if (command == "set") return set_balance(words);
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
         if (command == "write") {
             begin(words);
@@ -255,6 +263,19 @@ private:
             if (!locks_->try_acquire_all(names, rowlock::test::patience)) return "busy";
         return "ok";
     }
+
+#ifdef ROWLOCK_HAVE_POSTGRES
+    std::string set_balance(std::istringstream& words) {
+        const auto url = word(words), handle = word(words), account = word(words), value = word(words);
+        if (!connection_) connection_ = std::make_unique<pqxx::connection>(url);
+        pqxx::work tx{*connection_};
+        if (handle != "-") rowlock::postgres::fence(tx, held_.at(handle));
+        tx.exec_params("UPDATE account SET balance = $2 WHERE id = $1", account, value);
+        tx.commit();
+        return "ok";
+    }
+    std::unique_ptr<pqxx::connection> connection_;
+#endif
 
 #ifdef ROWLOCK_HAVE_SQLITE
     void begin(std::istringstream& words) {

@@ -29,6 +29,8 @@ public:
     /// A connection string for libpq; through the socket, or TCP.
     [[nodiscard]] std::string conninfo(const std::string& database, const std::string& more = {}) const;
     [[nodiscard]] std::string tcp_conninfo(const std::string& database, const std::string& more = {}) const;
+    /// The path of the Unix-domain socket.
+    [[nodiscard]] std::string socket() const { return directory_ + "/.s.PGSQL." + port_; }
     /// What stands behind the scheme in a URI, through the socket; no blanks in it.
     [[nodiscard]] std::string uri(const std::string& database) const;
     /// Through PgBouncer with that pool mode, which is started at first use.

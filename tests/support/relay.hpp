@@ -1,0 +1,70 @@
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace rowlock::test {
+
+/// Stands between PostgreSQL clients and a server's socket, and loses what it is told to lose: so a test decides
+/// between which two bytes a connection dies.
+///
+/// Distinct objects: safe.
+/// Shared objects: safe.
+class relay {
+public:
+    /// @param socket the server's Unix-domain socket
+    explicit relay(std::string socket);
+    ~relay();
+    relay(const relay&) = delete;
+    relay& operator=(const relay&) = delete;
+
+    /// Add user and database.
+    [[nodiscard]] std::string conninfo() const;
+
+    /// The next time that prepared statement is executed, the server carries it out, commits and answers; then the
+    /// connection is closed, and the client gets nothing of the answer.
+    void lose_answer(const std::string& statement) { lose(statement, {}); }
+    /// The same, and close().
+    void lose_answer_and_close(const std::string& statement) { lose(statement, {.closes = true}); }
+    /// The connection is closed before the server gets the question.
+    void lose_question(const std::string& statement) { lose(statement, {.question = true}); }
+    /// How often that has happened.
+    [[nodiscard]] int lost() const noexcept { return lost_; }
+
+    /// Ends all connections, and every new one at once.
+    void close() { closed_ = true; }
+    void open() { closed_ = false; }
+
+private:
+    struct manner {
+        bool question = false, closes = false;
+    };
+    struct pair {
+        int client, server;
+        std::optional<manner> loses{};
+        std::string swallowed{};
+    };
+    void lose(const std::string& statement, manner how);
+    void run();
+    void accept();
+    bool forward(pair& p, bool from_client);
+    std::optional<manner> is_to_be_lost(std::string_view question);
+
+    const std::string socket_;
+    int listener_ = -1;
+    int port_ = 0;
+    std::atomic<int> lost_{0};
+    std::atomic<bool> closed_{false}, over_{false};
+    std::mutex mutex_;
+    std::string to_lose_;
+    manner how_;
+    std::list<pair> pairs_;
+    std::thread thread_;
+};
+
+}  // namespace rowlock::test
