@@ -4,7 +4,7 @@ usage: extract.py PROGRAM.cpp FRAGMENTS.cpp FILE.md...
 
 A block with a main() is a whole program; there must be exactly one. Every other block becomes the body of a function
 that is given what the documents talk about: locks, a held lock, a stop token, a job, a database, a connection with an open
-transaction.
+transaction. What needs a back end that this build does not have is left out.
 """
 import pathlib
 import re
@@ -49,9 +49,16 @@ parameters = (
     "[[maybe_unused]] std::stop_token stop_token, [[maybe_unused]] job_of_the_reader& job, "
     "[[maybe_unused]] SQLite::Database& db, [[maybe_unused]] pqxx::connection& conn, [[maybe_unused]] pqxx::work& tx"
 )
-bodies = "".join(
-    f"static void fragment_{n}({parameters}) {{ {{\n{block}}} }}\n[[maybe_unused]] static const auto use_{n} = &fragment_{n};\n\n"
-    for n, block in enumerate(fragments, start=1)
-)
+
+
+def function(n, block):
+    text = (
+        f"static void fragment_{n}({parameters}) {{ {{\n{block}}} }}\n"
+        f"[[maybe_unused]] static const auto use_{n} = &fragment_{n};\n"
+    )
+    return f"#ifdef ROWLOCK_HAVE_POSTGRES\n{text}#endif\n" if "rowlock::postgres" in block else text
+
+
+bodies = "\n".join(function(n, block) for n, block in enumerate(fragments, start=1))
 pathlib.Path(program_file).write_text(programs[0], encoding="utf-8")
 pathlib.Path(fragments_file).write_text(prelude + bodies, encoding="utf-8")
