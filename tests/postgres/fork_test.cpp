@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include <rowlock/error.hpp>
@@ -143,6 +144,33 @@ BOOST_AUTO_TEST_CASE(a_child_that_opens_anew_is_another_process) {
                    }) == 0);
         BOOST_TEST(locks.try_acquire("other", ttl + rowlock::test::slack).has_value(), "it died with its child");
         BOOST_TEST(!locks.try_acquire("n"));
+    }
+}
+
+// The server sees the end of a connection when its last copy is closed.
+BOOST_AUTO_TEST_CASE(a_lock_of_a_session_ends_with_the_last_copy_of_its_connection) {
+    auto others = open(schemes[0], "other");
+    for (const bool exec : {false, true}) {
+        int pipe[2];
+        BOOST_REQUIRE(::pipe(pipe) == 0);
+        const auto dead = in_child([&] {
+            auto own = open_in_child(schemes[0]);
+            const auto held = own.acquire("n");
+            const auto survivor = fork();
+            if (survivor == 0) {
+                if (exec) execlp("sleep", "sleep", "60", nullptr);
+                pause();
+                _exit(1);
+            }
+            return write(pipe[1], &survivor, sizeof survivor) == sizeof survivor ? raise(SIGKILL) : 1;
+        });
+        BOOST_TEST(dead == -1);
+        pid_t survivor = 0;
+        BOOST_REQUIRE(read(pipe[0], &survivor, sizeof survivor) == sizeof survivor);
+        BOOST_TEST(others.try_acquire("n", rowlock::test::slack).has_value() == exec, "exec closes its copies");
+        kill(survivor, SIGKILL);
+        BOOST_TEST(others.try_acquire("n", rowlock::test::slack).has_value());
+        for (const int end : pipe) close(end);
     }
 }
 
