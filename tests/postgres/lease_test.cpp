@@ -275,7 +275,14 @@ BOOST_AUTO_TEST_CASE(waiting_writes_nothing_and_asks_nothing) {
                std::to_string(count);
     }));
 
-    const auto wal = position(), asked = statements();
+    // The head of the queue looks once more, a moment after it has come to wait.
+    std::string asked;
+    BOOST_TEST(eventually([&] {
+        asked = statements();
+        std::this_thread::sleep_for(200ms);
+        return statements() == asked;
+    }));
+    const auto wal = position();
     std::this_thread::sleep_for(2s);  // what is measured takes time
     BOOST_TEST(position() == wal);
     BOOST_TEST(statements() == asked);

@@ -176,7 +176,7 @@ BOOST_AUTO_TEST_CASE(a_grant_at_the_end_of_a_wait_leaves_nothing_behind) {
         });
         BOOST_TEST(somebody_waits());
         const int before = relay.lost();
-        relay.lose_answer("rowlock_take_exclusive");
+        relay.lose_answer("rowlock_take_next");
         held.release();
         BOOST_TEST(waits.get());
         BOOST_TEST(relay.lost() - before == 1);
