@@ -52,60 +52,60 @@ void advisory_status::add_waiter(std::string_view name, waiter_status w) {
     waiters_[std::string{name}].push_back(std::move(w));
 }
 
-std::vector<lock_status> advisory_status::read(session& s, deadline d) && {
+// Empty: it says nothing that another lock does not say, too.
+std::optional<advisory_status::meaning> advisory_status::meaning_of(std::int64_t key, bool exclusive,
+                                                                    bool granted) const {
     constexpr std::int64_t most_permits = std::numeric_limits<std::int32_t>::max();
+    const auto mode = exclusive ? lock_mode::exclusive : lock_mode::shared;
+    if (const auto found = known_.find(key); found != known_.end()) {
+        const auto& name = found->second.name;
+        switch (found->second.what) {
+            case part::name:
+                // A permit's holder shares the name, too, and is seen at its permit.
+                return exclusive || !granted ? std::optional{meaning{name, mode, !granted}} : std::nullopt;
+            case part::sharers:
+                return !exclusive && granted ? std::optional{meaning{name, mode, false}} : std::nullopt;
+            case part::users:
+                return std::nullopt;
+            case part::queue:  // the head of the queue holds it, and waits all the same
+                return exclusive ? std::optional{meaning{name, lock_mode::permit, true}} : std::nullopt;
+        }
+    }
+    const auto place = places_.upper_bound(key);
+    if (place == places_.begin() || key - std::prev(place)->first >= most_permits)
+        return meaning{"advisory key " + std::to_string(key), mode, !granted};
+    // Who waits for a permit is the head of the queue, for a moment.
+    return granted ? std::optional{meaning{std::prev(place)->second, lock_mode::permit, false}} : std::nullopt;
+}
+
+std::vector<lock_status> advisory_status::read(session& s, deadline d) && {
     std::map<std::string, lock_status> all;
+    const auto status_of = [&](const std::string& name) -> lock_status* {
+        if (!name.starts_with(prefix_)) return nullptr;
+        return &all.try_emplace(name, lock_status{.name = name}).first->second;
+    };
     const auto rows = s.run(advisory_locks, d);
     for (int i = 0; i < rows.rows(); ++i) {
-        const auto key = rows.integer(i, 0);
-        const bool exclusive = rows.truth(i, 1), granted = rows.truth(i, 2);
+        const auto what = meaning_of(rows.integer(i, 0), rows.truth(i, 1), rows.truth(i, 2));
         const auto pid = static_cast<int>(rows.integer(i, 5));
-        std::string name = "advisory key " + std::to_string(key);
-        auto mode = exclusive ? lock_mode::exclusive : lock_mode::shared;
-        bool waits = !granted;
-        const auto found = known_.find(key);
-        const auto place = places_.upper_bound(key);
-        if (found != known_.end()) {
-            name = found->second.name;
-            switch (found->second.what) {
-                case part::name:
-                    // A permit's holder shares the name, too, and is seen at its permit.
-                    if (!exclusive && granted) continue;
-                    break;
-                case part::sharers:
-                    if (exclusive || !granted) continue;
-                    break;
-                case part::users:
-                    continue;
-                case part::queue:  // the head of the queue holds it, and waits all the same
-                    mode = lock_mode::permit;
-                    waits = true;
-                    if (!exclusive) continue;
-            }
-        } else if (place != places_.begin() && key - std::prev(place)->first < most_permits) {
-            name = std::prev(place)->second;
-            mode = lock_mode::permit;
-            if (!granted) continue;  // the head of the queue, for a moment
-        }
-        if (!name.starts_with(prefix_)) continue;
-        if (waits ? pid == told_ : ours_.contains(pid)) continue;
-        auto& status = all.try_emplace(name, lock_status{.name = name}).first->second;
-        if (waits)
-            status.waiters.push_back({.mode = mode, .owner = rows.text(i, 3), .since = rows.time(i, 4)});
+        if (!what || (what->waits ? pid == told_ : ours_.contains(pid))) continue;
+        auto* const status = status_of(what->name);
+        if (!status) continue;
+        if (what->waits)
+            status->waiters.push_back({.mode = what->mode, .owner = rows.text(i, 3), .since = rows.time(i, 4)});
         else
-            status.holders.push_back(
-                {.mode = mode, .owner = rows.text(i, 3), .token = {}, .since = rows.time(i, 4), .expires_in = {}});
+            status->holders.push_back({.mode = what->mode,
+                                       .owner = rows.text(i, 3),
+                                       .token = {},
+                                       .since = rows.time(i, 4),
+                                       .expires_in = {}});
     }
-    for (auto& [name, holders] : holders_) {
-        if (!name.starts_with(prefix_)) continue;
-        auto& status = all.try_emplace(name, lock_status{.name = name}).first->second;
-        status.holders.insert(status.holders.end(), holders.begin(), holders.end());
-    }
-    for (auto& [name, waiters] : waiters_) {
-        if (!name.starts_with(prefix_)) continue;
-        auto& status = all.try_emplace(name, lock_status{.name = name}).first->second;
-        status.waiters.insert(status.waiters.end(), waiters.begin(), waiters.end());
-    }
+    for (const auto& [name, holders] : holders_)
+        if (auto* const status = status_of(name))
+            status->holders.insert(status->holders.end(), holders.begin(), holders.end());
+    for (const auto& [name, waiters] : waiters_)
+        if (auto* const status = status_of(name))
+            status->waiters.insert(status->waiters.end(), waiters.begin(), waiters.end());
     std::vector<lock_status> sorted;
     for (auto& [name, status] : all) sorted.push_back(std::move(status));
     return sorted;

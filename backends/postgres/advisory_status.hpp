@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -41,6 +42,12 @@ private:
         std::string name;
         part what;
     };
+    struct meaning {
+        std::string name;
+        lock_mode mode;
+        bool waits;
+    };
+    [[nodiscard]] std::optional<meaning> meaning_of(std::int64_t key, bool exclusive, bool granted) const;
 
     const std::string_view prefix_;
     std::map<std::int64_t, known> known_;

@@ -50,6 +50,18 @@ std::chrono::milliseconds next_pause(std::chrono::milliseconds p) {
     return std::min<std::chrono::milliseconds>(2 * p, 32ms);
 }
 
+// After what can be done about it.
+bool may_help_to_ask_again(session& s, const std::string& name, const lease_answer& answer, int tries, deadline d) {
+    if (answer.dead_parts && tries == 0) {
+        lease_store::reap(s, name, d);
+        return true;
+    }
+    // Others who share the lock are writing the row at this moment; a commit or two, and it can be seen.
+    if (!answer.contended || tries >= 20 || d.expired()) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
+    return true;
+}
+
 error_context about(const lock_request& r) {
     return {.lock_name = r.name, .backend = std::string{lease_backend::name}};
 }
@@ -88,14 +100,16 @@ lease_backend::attempt_result lease_backend::attempt(const session_pool::use& he
                                                      lease_store::manners m, deadline d) {
     const auto keys = lease_keys_of(schema_, r.name);
     m.bell = m.bell && !pooled_;
-    for (int tries = 0;; ++tries) {
-        const auto before = boot_clock::now();
-        lease_answer answer;
+    const auto ask = [&] {
         try {
-            answer = r.upgrade ? lease_store::upgrade(*here, r, d) : lease_store::take(*here, r, keys, m, d);
+            return r.upgrade ? lease_store::upgrade(*here, r, d) : lease_store::take(*here, r, keys, m, d);
         } catch (const no_answer&) {
             in_doubt({&r, 1});
         }
+    };
+    for (int tries = 0;; ++tries) {
+        const auto before = boot_clock::now();
+        const auto answer = ask();
         if (answer.token) {
             if (!pooled_) breaks_.start();
             if (!r.upgrade) record(r, keys, answer.bell || m.has_bell ? here.who() : nullptr);
@@ -105,16 +119,7 @@ lease_backend::attempt_result lease_backend::attempt(const session_pool::use& he
             throw lock_lost{
                 "the lock \"" + r.name + "\" was lost before it could be upgraded: " + loss_of(*here, r, d).detail,
                 about(r)};
-        if (answer.dead_parts && tries == 0) {
-            lease_store::reap(*here, r.name, d);
-            continue;
-        }
-        // Others who share the lock are writing the row at this moment; a commit or two, and it can be seen.
-        if (answer.contended && tries < 20 && !d.expired()) {
-            std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
-            continue;
-        }
-        return {.expires_in = answer.expires_in};
+        if (!may_help_to_ask_again(*here, r.name, answer, tries, d)) return {.expires_in = answer.expires_in};
     }
 }
 
@@ -380,7 +385,7 @@ void lease_backend::give_bell_back(const holding& h, deadline d) {
 }
 
 renewal lease_backend::loss_of(session& s, const lock_request& r, deadline d) {
-    const std::int64_t number = static_cast<std::int64_t>(r.id.number);
+    const auto number = static_cast<std::int64_t>(r.id.number);
     auto broken = lease_store::breaks(s, r.id.provider, {&number, 1}, d);
     if (!broken.empty())
         return {.held = false, .reason = loss_reason::broken, .detail = std::move(broken.begin()->second)};

@@ -74,7 +74,7 @@ private:
     std::optional<holding> take_holding(const request_id& id);
     void give_bell_back(const holding& h, deadline d);
     [[noreturn]] void in_doubt(std::span<const lock_request> asked);
-    renewal loss_of(session& s, const lock_request& r, deadline d);
+    static renewal loss_of(session& s, const lock_request& r, deadline d);
     void session_gone(const member& m);
 
     const std::string schema_;

@@ -27,11 +27,11 @@ namespace rowlock::postgres {
 ///
 /// While somebody waits, its session holds a snapshot, as every running statement does: VACUUM keeps what became dead
 /// since, and CREATE INDEX CONCURRENTLY waits for the wait.
-/// @param conninfo a connection string or URI, as libpq takes it
+/// @param text a connection string or URI, as libpq takes it
 /// @throws std::invalid_argument libpq cannot read it, or an option makes no sense
 /// @throws connection_error the server cannot be reached; unsupported there is such a pooler in between
 /// @throws schema_error with `options::fencing`: not migrated, or newer than this library
-[[nodiscard]] provider advisory(const std::string& conninfo, options opt = {});
+[[nodiscard]] provider advisory(const std::string& text, options opt = {});
 
 /// Row leases in the tables of schema `rowlock`: they survive lost connections, poolers and restarts of the server, and
 /// have fencing tokens. Needs the migrations.
@@ -39,7 +39,7 @@ namespace rowlock::postgres {
 /// Who waits is woken in the order in which they came; behind a transaction pooler, where no session can be had,
 /// everybody asks again 20 to 30 times a second, in no order.
 /// @throws as advisory(); schema_error not migrated, or newer than this library
-[[nodiscard]] provider leases(const std::string& conninfo, options opt = {});
+[[nodiscard]] provider leases(const std::string& text, options opt = {});
 
 /// Advisory locks in the session of a connection that the caller has: they are the session's own, beside whatever else
 /// it holds, and end with it. One more connection is opened, with the parameters of `conn`, when a wait first has to be
