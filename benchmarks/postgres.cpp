@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include <pqxx/pqxx>
 #include <rowlock/postgres.hpp>
 #include <rowlock/rowlock.hpp>
 #include <rowlock/schema.hpp>
@@ -35,7 +36,7 @@ using bench::samples;
 // --- one client, nobody else about ----------------------------------------------------------------------------------
 
 struct cycles {
-    samples advisory, timed, raw_advisory;
+    samples advisory, timed, borrowed, raw_advisory;
     samples busy, raw_select;
     samples lease, raw_lease;
     samples busy_lease, raw_look;
@@ -44,6 +45,9 @@ struct cycles {
 
 cycles measure_cycles(const std::string& conninfo, std::size_t blocks) {
     auto locks = rowlock::postgres::advisory(conninfo), leases = rowlock::postgres::leases(conninfo);
+    pqxx::connection connection{conninfo};
+    auto theirs = rowlock::postgres::advisory_on(connection);
+    rowlock::mutex borrowed{theirs, "borrowed"};
     rowlock::mutex free{locks, "free"}, taken{locks, "taken"}, free_lease{leases, "free"}, taken_lease{leases, "taken"};
     const auto held = taken.acquire();
     const auto held_lease = taken_lease.acquire();
@@ -63,6 +67,7 @@ cycles measure_cycles(const std::string& conninfo, std::size_t blocks) {
                 raw.give_back();
             });
             c.timed.measure(25, [&] { free.try_acquire_for(5s)->release(); });
+            c.borrowed.measure(25, [&] { borrowed.acquire().release(); });
             c.busy.measure(25, [&] { (void)taken.try_acquire(); });
             c.raw_select.measure(25, [&] { raw.select(); });
             c.lease.measure(10, [&] { free_lease.acquire().release(); });
@@ -84,6 +89,7 @@ bool report(const cycles& c) {
     bench::print_header();
     print("advisory: acquire + release", c.advisory);
     print("  with a timeout", c.timed);
+    print("  on a pqxx::connection", c.borrowed);
     print("  the same statements, bare libpq", c.raw_advisory);
     print("advisory: busy try", c.busy);
     print("  prepared SELECT of a parameter, bare libpq", c.raw_select);
@@ -94,6 +100,7 @@ bool report(const cycles& c) {
     std::printf("\nratios of medians\n");
     bool met = judge("advisory: acquire + release / bare", c.advisory, c.raw_advisory, 1.05);
     met &= judge("advisory: with a timeout / bare", c.timed, c.raw_advisory, 1.08);
+    met &= judge("advisory: on a pqxx::connection / bare", c.borrowed, c.raw_advisory, 1.2);
     met &= judge("advisory: busy try / SELECT", c.busy, c.raw_select, 1.1);
     met &= judge("lease: acquire + release / bare", c.lease, c.raw_lease, 1.05);
     met &= judge("lease: busy try / SELECT", c.busy_lease, c.raw_look, 1.1);
