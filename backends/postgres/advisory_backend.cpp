@@ -209,7 +209,7 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
         throw;
     }
     // No connection is left to wait in, or the name is held in a mode that cannot be waited for in the server.
-    pause(10ms, w);
+    detail::pause(10ms, w);
     return std::nullopt;
 }
 

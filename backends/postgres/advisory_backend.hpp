@@ -15,10 +15,10 @@
 
 #include <admission.hpp>
 
+#include <waiting_room.hpp>
 #include "advisory_sql.hpp"
 #include "advisory_status.hpp"
 #include "session_source.hpp"
-#include "waiting_room.hpp"
 
 namespace rowlock::postgres {
 
@@ -99,7 +99,7 @@ protected:
     std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};
 
-    waiting_room room_;
+    detail::waiting_room room_;
 
     std::mutex listening_;
     listener* listener_ = nullptr;

@@ -153,7 +153,7 @@ std::optional<grant> connection_backend::do_await(const lock_request& r, const w
 std::optional<grant> connection_backend::ask_again(const lock_request& r, const wait_bound& w,
                                                    std::chrono::milliseconds operation_timeout) {
     auto got = attempt(r, deadline::after(operation_timeout));
-    if (!got) pause(10ms, w);
+    if (!got) detail::pause(10ms, w);
     return got;
 }
 
@@ -176,7 +176,7 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
             throw;
         }
         if (!got) {  // held in a mode that cannot be waited for in the server
-            pause(10ms, {std::min(w.until, deadline::after(20ms)), w.stop});
+            detail::pause(10ms, {std::min(w.until, deadline::after(20ms)), w.stop});
             return std::nullopt;
         }
     }
@@ -208,7 +208,7 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     try {
         got = attempt(r, operation(), true);
         for (auto p = 1ms; !got && !w.over(); p = std::min<std::chrono::milliseconds>(2 * p, 16ms)) {
-            pause(p, w);
+            detail::pause(p, w);
             got = attempt(r, operation(), true);
         }
     } catch (...) {

@@ -32,8 +32,6 @@ std::string advice(std::string_view state, const std::string& message, const std
 
 }  // namespace
 
-no_answer::~no_answer() = default;
-
 std::string one_line(std::string_view message) {
     std::string out;
     for (const char c : message) {

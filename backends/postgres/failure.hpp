@@ -5,6 +5,8 @@
 
 #include <rowlock/error.hpp>
 
+#include <no_answer.hpp>
+
 #include <libpq-fe.h>
 
 #include "statement.hpp"
@@ -22,13 +24,7 @@ inline constexpr std::string_view serialization_failure = "40001";
 inline constexpr std::string_view invalid_statement_name = "26000";
 }  // namespace sqlstate
 
-/// The connection failed, or brought no answer in time. The statement may have been carried out. Never leaves the
-/// library as such: it is a `connection_error` there, or an `in_doubt_error` where that makes a difference.
-class no_answer final : public connection_error {
-public:
-    using connection_error::connection_error;
-    ~no_answer() override;
-};
+using detail::no_answer;
 
 /// What the server's error means to a user of the library: throws the `rowlock::error` that fits, with what to do.
 /// @param backend the name of the back end, for the context

@@ -261,7 +261,7 @@ std::optional<grant> lease_backend::do_await(const lock_request& r, const wait_b
             return got;
         }
         for (auto p = 1ms; !w.over(); p = next_pause(p)) {
-            pause(p, w);
+            detail::pause(p, w);
             if (w.stop.stop_requested()) break;
             const auto d = deadline::after(operation_timeout);
             auto got = attempt(sessions_.any(d), r, {}, d).got;
@@ -301,7 +301,7 @@ std::optional<grant> lease_backend::queue_in_server(const session_pool::use& her
         look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
         if (bell_tells && !bell) continue;
         // Whose lease it is has no bell: its session died, or it was taken through a pooler.
-        pause(p, w);
+        detail::pause(p, w);
         p = next_pause(p);
     }
     return std::nullopt;
@@ -320,7 +320,7 @@ std::optional<grant> lease_backend::await_upgrade(const lock_request& r, const w
             }
             if (auto got = attempt(here, r, {}, d).got) return got;
         }
-        pause(p, w);
+        detail::pause(p, w);
     }
     return std::nullopt;
 }

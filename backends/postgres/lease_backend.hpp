@@ -10,10 +10,10 @@
 
 #include <rowlock/backend.hpp>
 
+#include <waiting_room.hpp>
 #include "break_listener.hpp"
 #include "lease_store.hpp"
 #include "session_pool.hpp"
-#include "waiting_room.hpp"
 
 namespace rowlock::postgres {
 
@@ -83,7 +83,7 @@ private:
     std::unordered_map<request_id, holding, hash> holdings_;
     std::unordered_set<request_id, hash> in_doubt_;
     std::unordered_set<std::string> busy_;  ///< names that were busy when they were last tried for
-    waiting_room room_;
+    detail::waiting_room room_;
 
     std::mutex listening_;
     listener* listener_ = nullptr;

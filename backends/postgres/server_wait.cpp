@@ -20,9 +20,6 @@ constexpr auto notice_death = "SET LOCAL client_connection_check_interval = 500;
 
 constexpr statement unlock_everything{"rowlock_unlock_all", "SELECT pg_advisory_unlock_all()"};
 
-// lock_timeout is an int of milliseconds: 24.8 days. Who waits longer waits again.
-constexpr std::chrono::milliseconds longest_wait{2'147'483'647};
-
 // The same for a wait in a connection that will go on to serve other purposes: a request that the server gets to late
 // must not hit what runs then.
 constexpr statement cancel_advisory_wait{"rowlock_cancel_advisory_wait", R"sql(
@@ -49,10 +46,6 @@ void end_wait(session_source& sessions, session& waiting, deadline d) {
 
 }  // namespace
 
-deadline later(deadline d, std::chrono::milliseconds by) {
-    return d.is_never() || deadline::clock::time_point::max() - d.at() < by ? deadline::never() : deadline{d.at() + by};
-}
-
 void wait_ender::end_wait(session& waiting, int pid, deadline d) {
     end_by([&] { request(waiting, pid, d); }, waiting, d);
 }
@@ -68,11 +61,6 @@ void wait_ender::request(session& waiting, int pid, deadline d) {
         other_.reset();
         if (!d.expired()) waiting.request_cancel();
     }
-}
-
-std::optional<std::chrono::milliseconds> wait_time(deadline until) {
-    if (until.is_never()) return std::nullopt;
-    return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(until.remaining()), 1ms, longest_wait);
 }
 
 std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,

@@ -4,13 +4,15 @@
 #include <optional>
 #include <string>
 
+#include <wait_time.hpp>
+
 #include "conninfo.hpp"
 #include "session_source.hpp"
 
 namespace rowlock::postgres {
 
-/// How long a statement may wait in the server: rounded up, so that nobody is told too early. Empty: for ever.
-[[nodiscard]] std::optional<std::chrono::milliseconds> wait_time(deadline until);
+using detail::later;
+using detail::wait_time;
 
 /// Runs a script that waits in the server, in a session that was taken for that. The script ends by itself at
 /// `w.until`; when `w.stop` is requested, another session of the pool ends it. What it brought, or empty if it was
@@ -20,9 +22,6 @@ namespace rowlock::postgres {
 /// @throws no_answer, deadlock_detected, rowlock::error
 [[nodiscard]] std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,
                                                    const wait_bound& w, std::chrono::milliseconds operation_timeout);
-
-/// `d` and `by` more; never stays never.
-[[nodiscard]] deadline later(deadline d, std::chrono::milliseconds by);
 
 /// Ends waits in a connection that is somebody else's, from one of its own, which it opens when it first has to. It
 /// hits nothing but waits for advisory locks, and has done what it can do when it returns.

@@ -1,76 +1,12 @@
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
+#include <connection_source.hpp>
 
 #include "session.hpp"
 
 namespace rowlock::postgres {
 
-/// A session of a source, and what the source knows of it.
-struct member {
-    template <class... How>
-    explicit member(std::uint64_t n, How&&... how) : s{std::forward<How>(how)...}, id{n} {}
-
-    session s;
-    const std::uint64_t id;
-    std::atomic<std::size_t> locks{0};  ///< how many locks it holds; changed by who uses it
-    bool in_use = true;
-    bool waiting = false;  ///< in use for long: nobody queues for it
-    bool hung_up = false;
-    bool gone = false;
-};
-
-/// Where a back end has its sessions from: a pool of its own, or the one connection of the caller.
-///
-/// Distinct objects: safe.
-/// Shared objects: safe.
-class session_source {
-public:
-    /// A session ended: tells those whose locks it held. Runs in any thread, outside the source's lock, and must not
-    /// throw.
-    using gone_function = std::function<void(member&, const std::string& why)>;
-
-    session_source() = default;
-    session_source(const session_source&) = delete;
-    session_source& operator=(const session_source&) = delete;
-    virtual ~session_source() = default;
-
-    /// A session in somebody's hands, for one statement or one wait.
-    class use {
-    public:
-        use(session_source& from, std::shared_ptr<member> m) noexcept : source_{&from}, member_{std::move(m)} {}
-        use(use&&) noexcept = default;
-        use& operator=(use&&) = delete;
-        ~use() {
-            if (member_) source_->put_back(member_);
-        }
-        [[nodiscard]] session& operator*() const noexcept { return member_->s; }
-        [[nodiscard]] session* operator->() const noexcept { return &member_->s; }
-        [[nodiscard]] const std::shared_ptr<member>& who() const noexcept { return member_; }
-
-    private:
-        session_source* source_;
-        std::shared_ptr<member> member_;
-    };
-
-    /// For a statement that does not wait.
-    /// @throws connection_error none could be had by `d`
-    [[nodiscard]] virtual use any(deadline d) = 0;
-    /// The session that holds a certain lock.
-    /// @throws no_answer it is gone; connection_error it cannot be used now
-    [[nodiscard]] virtual use that(const std::shared_ptr<member>& m, deadline d) = 0;
-    /// For a wait. Empty: there is none for that at the moment.
-    /// @throws connection_error
-    [[nodiscard]] virtual std::optional<use> without_locks(deadline d) = 0;
-
-private:
-    virtual void put_back(const std::shared_ptr<member>& m) noexcept = 0;
-};
+using session_source = detail::connection_source<session>;
+using member = session_source::member;
 
 }  // namespace rowlock::postgres

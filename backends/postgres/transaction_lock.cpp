@@ -6,11 +6,11 @@
 
 #include <rowlock/error.hpp>
 
+#include <waiting_room.hpp>
 #include "filled.hpp"
 #include "lock_key.hpp"
 #include "server_wait.hpp"
 #include "session.hpp"
-#include "waiting_room.hpp"
 
 namespace rowlock::postgres {
 namespace {
@@ -173,7 +173,7 @@ bool lock_in_transaction(PGconn* c, std::string_view name, lock_mode mode, const
         if (word == "canceled") cancel(" by somebody else, or by a limit that the server sets");
         if (w.until.expired()) return false;
         // Held in a mode that cannot be waited for in the server.
-        if (word == "mixed") pause(10ms, w);
+        if (word == "mixed") detail::pause(10ms, w);
         if (w.stop.stop_requested()) cancel("");
     }
 }

@@ -4,7 +4,7 @@
 #include <random>
 #include <stop_token>
 
-namespace rowlock::postgres {
+namespace rowlock::detail {
 namespace {
 
 template <class Condition>
@@ -75,4 +75,4 @@ void pause(std::chrono::milliseconds shortest, const wait_bound& w) {
     (void)wait(nobody, lock, {std::min(w.until, deadline::after(time)), w.stop}, [] { return false; });
 }
 
-}  // namespace rowlock::postgres
+}  // namespace rowlock::detail

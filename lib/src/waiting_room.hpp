@@ -13,7 +13,7 @@
 
 #include <rowlock/backend.hpp>
 
-namespace rowlock::postgres {
+namespace rowlock::detail {
 
 /// Those of one provider who wait, by name, in the order in which they came. The first of each name waits in the
 /// server, the others here for their turn: so a name costs one connection, however many threads wait for it.
@@ -63,4 +63,4 @@ private:
 /// server cannot do.
 void pause(std::chrono::milliseconds shortest, const wait_bound& w);
 
-}  // namespace rowlock::postgres
+}  // namespace rowlock::detail

@@ -1,0 +1,7 @@
+#include "no_answer.hpp"
+
+namespace rowlock::detail {
+
+no_answer::~no_answer() = default;
+
+}  // namespace rowlock::detail
