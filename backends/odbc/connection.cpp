@@ -1,0 +1,56 @@
+#include "connection.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+#include <rowlock/error.hpp>
+
+namespace rowlock::odbc {
+namespace {
+
+// ODBC passes small numbers in place of pointers.
+SQLPOINTER number(std::uintptr_t n) { return reinterpret_cast<SQLPOINTER>(n); }  // NOLINT(performance-no-int-to-ptr)
+
+std::uintptr_t whole_seconds(deadline d) {
+    if (d.is_never()) return 0;  // means without limit
+    const auto s = std::chrono::ceil<std::chrono::seconds>(d.remaining()).count();
+    return static_cast<std::uintptr_t>(std::clamp<std::int64_t>(s, 1, 3600));
+}
+
+}  // namespace
+
+environment::environment(std::string_view backend) {
+    if (!SQL_SUCCEEDED(handle_.allocate()))
+        throw connection_error{"the ODBC driver manager does not work", {.backend = std::string{backend}}};
+    if (!SQL_SUCCEEDED(SQLSetEnvAttr(handle_.get(), SQL_ATTR_ODBC_VERSION, number(SQL_OV_ODBC3), 0)))
+        diagnostics{handle_}.fail("the ODBC driver manager does not know ODBC 3", backend);
+    // unixODBC does not heed this: odbcinst.ini decides there, for the whole process.
+    (void)SQLSetEnvAttr(handle_.get(), SQL_ATTR_CONNECTION_POOLING, number(SQL_CP_OFF), 0);
+}
+
+connection::connection(const environment& e, const std::string& connection_string, std::string_view server,
+                       std::string_view backend, deadline d)
+    : server_{server}, backend_{backend} {
+    if (!SQL_SUCCEEDED(handle_.allocate(e.handle())))
+        diagnostics{e.handle()}.fail("no more connections can be had of the ODBC driver manager", backend);
+    (void)SQLSetConnectAttr(handle_.get(), SQL_ATTR_LOGIN_TIMEOUT, number(whole_seconds(d)), SQL_IS_UINTEGER);
+    auto text = connection_string;
+    const auto rc = SQLDriverConnect(handle_.get(), nullptr, reinterpret_cast<SQLCHAR*>(text.data()),
+                                     static_cast<SQLSMALLINT>(text.size()), nullptr, 0, nullptr, SQL_DRIVER_NOPROMPT);
+    if (SQL_SUCCEEDED(rc)) return;
+    const diagnostics why{handle_};
+    throw connection_error{"cannot connect to " + server_ + ": " + why.text(), why.context(backend)};
+}
+
+connection::~connection() {
+    // A transaction that is open would keep it from being closed.
+    if (SQLDisconnect(handle_.get()) == SQL_ERROR && diagnostics{handle_}.has("25000")) {
+        SQLEndTran(SQL_HANDLE_DBC, handle_.get(), SQL_ROLLBACK);
+        SQLDisconnect(handle_.get());
+    }
+}
+
+std::string connection::last_words() const { return why_.empty() ? "the connection was closed" : why_; }
+
+}  // namespace rowlock::odbc

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <rowlock/deadline.hpp>
+
+#include "diagnostics.hpp"
+#include "handle.hpp"
+
+namespace rowlock::odbc {
+
+/// ODBC itself, for one provider.
+///
+/// Distinct objects: safe.
+/// Shared objects: safe.
+class environment {
+public:
+    /// @throws connection_error
+    explicit environment(std::string_view backend);
+    [[nodiscard]] const environment_handle& handle() const noexcept { return handle_; }
+
+private:
+    environment_handle handle_;
+};
+
+/// One connection. What broke it makes it unusable: it never connects again by itself, because a new session would hold
+/// none of the locks of the old one.
+///
+/// Closing it may not end the session: a driver manager that was told to pool connections (`Pooling` in odbcinst.ini)
+/// keeps it. So whoever holds locks in it gives them back first.
+///
+/// Distinct objects: safe.
+/// Shared objects: unsafe.
+class connection {
+public:
+    /// Connects; blocks until `d`, which the driver rounds up to whole seconds.
+    /// @param server "SQL Server", for messages
+    /// @throws connection_error
+    connection(const environment& e, const std::string& connection_string, std::string_view server,
+               std::string_view backend, deadline d);
+    ~connection();
+    connection(const connection&) = delete;
+    connection& operator=(const connection&) = delete;
+
+    [[nodiscard]] const connection_handle& handle() const noexcept { return handle_; }
+    [[nodiscard]] const std::string& server() const noexcept { return server_; }
+    [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
+
+    [[nodiscard]] bool usable() const noexcept { return why_.empty(); }
+    /// It must not be used any more.
+    void abandon(const std::string& why) { why_ = why.empty() ? "it failed" : why; }
+    /// Why it is not usable any more; asks the driver if nothing is known.
+    [[nodiscard]] std::string last_words() const;
+
+private:
+    connection_handle handle_;
+    const std::string server_;
+    const std::string_view backend_;
+    std::string why_;
+};
+
+}  // namespace rowlock::odbc

@@ -1,0 +1,86 @@
+#include "statement.hpp"
+
+#include <no_answer.hpp>
+
+namespace rowlock::odbc {
+namespace {
+
+// A statement that changed nothing, or brought no rows, is a success that some drivers call SQL_NO_DATA.
+bool is_success(SQLRETURN rc) { return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA; }
+
+}  // namespace
+
+statement::statement(connection& c, std::string_view sql) : connection_{c}, sql_{sql} {
+    if (!SQL_SUCCEEDED(handle_.allocate(c.handle())))
+        diagnostics{c.handle()}.fail("no more statements can be had of " + c.server(), c.backend());
+    auto text = sql_;
+    if (!SQL_SUCCEEDED(
+            SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()))))
+        diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
+}
+
+statement::~statement() = default;
+
+void statement::bind(SQLSMALLINT kind, SQLSMALLINT c_type, SQLSMALLINT sql_type, SQLULEN size, SQLPOINTER value,
+                     SQLLEN* length) {
+    if (!SQL_SUCCEEDED(
+            SQLBindParameter(handle_.get(), ++parameters_, kind, c_type, sql_type, size, 0, value, 0, length)))
+        diagnostics{handle_}.fail("a parameter cannot be bound", connection_.backend());
+}
+
+statement& statement::result(SQLINTEGER& value) {
+    bind(SQL_PARAM_OUTPUT, SQL_C_SLONG, SQL_INTEGER, 0, &value, &number_length_);
+    return *this;
+}
+
+statement& statement::parameter(SQLINTEGER& value) {
+    bind(SQL_PARAM_INPUT, SQL_C_SLONG, SQL_INTEGER, 0, &value, nullptr);
+    return *this;
+}
+
+statement& statement::parameter(wide_text& value) {
+    bind(SQL_PARAM_INPUT, SQL_C_WCHAR, SQL_WVARCHAR, wide_text::capacity, value.data(), value.bytes());
+    return *this;
+}
+
+void statement::bind_column(char* value, std::size_t size) {
+    if (!SQL_SUCCEEDED(
+            SQLBindCol(handle_.get(), ++columns_, SQL_C_CHAR, value, static_cast<SQLLEN>(size), &column_length_)))
+        diagnostics{handle_}.fail("a column cannot be bound", connection_.backend());
+}
+
+// With what it brings: rows, counts, messages. Some warn of what was expected, such as a wait that timed out.
+SQLRETURN statement::execute() {
+    auto rc = SQLExecute(handle_.get());
+    if (!is_success(rc)) return rc;
+    if (columns_ > 0) {
+        rc = SQLFetch(handle_.get());
+        if (!is_success(rc)) return rc;
+    }
+    do rc = SQLMoreResults(handle_.get());
+    while (SQL_SUCCEEDED(rc));
+    return rc;
+}
+
+statement::outcome statement::run(canceler& c, deadline d, const std::stop_token& stop) {
+    if (!connection_.usable())
+        throw detail::no_answer{connection_.last_words(), {.backend = std::string{connection_.backend()}}};
+    SQLRETURN rc = SQL_ERROR;
+    bool asked = false;
+    {
+        const canceler::watch watching{c, handle_.get(), d, stop};
+        rc = execute();
+        asked = watching.asked();
+    }
+    if (is_success(rc)) {
+        SQLFreeStmt(handle_.get(), SQL_CLOSE);
+        return outcome::done;
+    }
+    const diagnostics why{handle_};
+    SQLFreeStmt(handle_.get(), SQL_CLOSE);
+    if (why.connection_broken()) connection_.abandon(why.text());
+    if (asked && !why.connection_broken()) return outcome::ended;
+    why.fail(connection_.server(), connection_.backend());
+}
+
+}  // namespace rowlock::odbc

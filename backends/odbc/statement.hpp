@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include <rowlock/deadline.hpp>
+
+#include "canceler.hpp"
+#include "connection.hpp"
+#include "wide_text.hpp"
+
+namespace rowlock::odbc {
+
+/// A statement that is prepared once, with parameters that are bound once, to variables that outlive it.
+///
+/// Distinct objects: safe, on distinct connections.
+/// Shared objects: unsafe.
+class statement {
+public:
+    statement(connection& c, std::string_view sql);
+    ~statement();
+    statement(const statement&) = delete;
+    statement& operator=(const statement&) = delete;
+
+    /// The next question mark. `result`: what a procedure returns, `{?=call ...}`. It is there when `run` has returned:
+    /// SQL Server sends it behind all other results.
+    statement& result(SQLINTEGER& value);
+    statement& parameter(SQLINTEGER& value);
+    statement& parameter(wide_text& value);
+    /// A column of the only row that it brings, as text; what does not fit is cut off.
+    template <std::size_t Size>
+    statement& column(std::array<char, Size>& value) {
+        bind_column(value.data(), Size);
+        return *this;
+    }
+
+    enum class outcome {
+        done,
+        ended  ///< by SQLCancel; what it was to do may have been done all the same
+    };
+
+    /// Runs it to the end: takes at most one row, and drains everything else. Blocks until `d` or `stop` and as long
+    /// as the server takes to hear of the cancellation.
+    /// @throws no_answer the connection is not usable any more
+    /// @throws rowlock::error the server reported an error
+    outcome run(canceler& c, deadline d, const std::stop_token& stop = {});
+
+private:
+    void bind(SQLSMALLINT kind, SQLSMALLINT c_type, SQLSMALLINT sql_type, SQLULEN size, SQLPOINTER value,
+              SQLLEN* length);
+    void bind_column(char* value, std::size_t size);
+    SQLRETURN execute();
+
+    connection& connection_;
+    const std::string sql_;
+    statement_handle handle_;
+    SQLUSMALLINT parameters_ = 0;
+    SQLUSMALLINT columns_ = 0;
+    SQLLEN number_length_ = 0;
+    SQLLEN column_length_ = 0;
+};
+
+}  // namespace rowlock::odbc
