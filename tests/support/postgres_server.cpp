@@ -76,6 +76,11 @@ std::string postgres_server::uri(const std::string& database) const {
     return "//postgres@/" + database + "?host=" + directory_ + "&port=" + port_;
 }
 
+std::string postgres_server::odbc_connection_string(const std::string& database) const {
+    return "DRIVER={PostgreSQL Unicode};SERVER=" + directory_ + ";PORT=" + port_ + ";DATABASE=" + database +
+           ";UID=postgres;";
+}
+
 std::string postgres_server::tcp_conninfo(const std::string& database, const std::string& more) const {
     return "host=127.0.0.1 port=" + port_ + " user=postgres dbname=" + database + " sslmode=disable " + more;
 }

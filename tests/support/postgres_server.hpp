@@ -33,6 +33,8 @@ public:
     [[nodiscard]] std::string socket() const { return directory_ + "/.s.PGSQL." + port_; }
     /// What stands behind the scheme in a URI, through the socket; no blanks in it.
     [[nodiscard]] std::string uri(const std::string& database) const;
+    /// For the driver manager of ODBC, through the socket and psqlODBC.
+    [[nodiscard]] std::string odbc_connection_string(const std::string& database) const;
     /// Through PgBouncer with that pool mode, which is started at first use.
     [[nodiscard]] std::string pooler_conninfo(const std::string& mode, const std::string& database);
     /// The same as what stands behind the scheme in a URI.
