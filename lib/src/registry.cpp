@@ -11,6 +11,9 @@
 #ifdef ROWLOCK_HAVE_POSTGRES
 #include <postgres_entry.hpp>
 #endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+#include <sqlserver_entry.hpp>
+#endif
 
 #include "check_options.hpp"
 
@@ -27,6 +30,10 @@ const std::array entries{
     &postgres::lease_entry,
     &postgres::default_entry,
     &postgres::short_entry,
+#endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    &sqlserver::applock_entry,
+    &sqlserver::default_entry,
 #endif
 };
 

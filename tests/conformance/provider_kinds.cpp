@@ -156,6 +156,50 @@ public:
     }
 };
 
+#ifdef ROWLOCK_HAVE_SQLSERVER
+// Not SQL Server: a PostgreSQL server that answers the contract of its applocks, through psqlODBC.
+class applock_stand_in_store final : public store {
+public:
+    applock_stand_in_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
+    provider open() override { return test::open_any(url(), options_); }
+    std::string url() const override {
+        return scheme_ + test::postgres_server::shared().odbc_connection_string(database());
+    }
+    // Exclusive and upgrade locks, shares, and permits: exclusive locks of sessions that are users of the name.
+    int holders_in_database(std::string_view name) override {
+        auto quoted = std::string{name};
+        for (auto at = quoted.find('\''); at != std::string::npos; at = quoted.find('\'', at + 2))
+            quoted.insert(at, 1, '\'');
+        const auto count =
+            "WITH held AS (SELECT pid, mode, classid::bigint << 32 | objid::bigint AS key FROM pg_locks "
+            "WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())), "
+            "k AS (SELECT part, applock_key('" +
+            quoted +
+            "', part) AS key "
+            "FROM unnest('{main,sharers,users,update}'::text[]) AS part) "
+            "SELECT (SELECT count(DISTINCT pid) FROM held NATURAL JOIN k WHERE part = 'sharers' "
+            "OR part = 'main' AND mode = 'ExclusiveLock') + "
+            "(SELECT count(*) FROM held WHERE mode = 'ExclusiveLock' "
+            "AND pid IN (SELECT pid FROM held NATURAL JOIN k WHERE part = 'users'))";
+        return std::stoi(test::postgres_server::shared().sql(database(), count));
+    }
+
+private:
+    static const std::string& database() {
+        static const auto name = [] {
+            auto made = test::postgres_server::shared().new_database();
+            test::postgres_server::shared().run_file(made, ROWLOCK_TEST_APPLOCK_STAND_IN);
+            return made;
+        }();
+        return name;
+    }
+
+    const std::string scheme_;
+    const options options_;
+};
+#endif
+
 // Through a pooler that gives every transaction another session.
 class pooled_lease_store final : public lease_store {
 public:
@@ -243,6 +287,19 @@ std::vector<provider_kind> provider_kinds() {
                    [](options o) { return std::make_unique<pooled_lease_store>(std::move(o)); },
                    {},
                    false});
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    all.push_back(
+        {"sqlserver-applock-stand-in",
+         "sqlserver+applock",
+         false,
+         false,
+         true,
+         [](options o) { return std::make_unique<applock_stand_in_store>("sqlserver+applock:", std::move(o)); },
+         {"sqlserver+applock", "sqlserver"},
+         true,
+         false,
+         true});
+#endif
     // Through a connection that the program has already.
     all.push_back({"postgresql-advisory-connection", "postgresql+advisory", true, false, true, [](options o) {
                        return std::make_unique<advisory_store>("postgresql-advisory-connection:", std::move(o));

@@ -1,0 +1,107 @@
+#include "applock_session.hpp"
+
+#include <rowlock/error.hpp>
+
+#include <no_answer.hpp>
+
+namespace rowlock::sqlserver {
+namespace {
+
+using namespace std::chrono_literals;
+
+// resource, mode, owner, milliseconds
+constexpr auto get_applock = "{?=call sp_getapplock(?,?,?,?)}";
+// resource, owner
+constexpr auto release_applock = "{?=call sp_releaseapplock(?,?)}";
+// principal, resource, owner
+constexpr auto mode_of_applock = "SELECT APPLOCK_MODE(?,?,?)";
+
+// What sp_getapplock returns.
+namespace code {
+constexpr int granted = 0;
+constexpr int granted_after_waiting = 1;
+constexpr int timed_out = -1;
+constexpr int canceled = -2;
+constexpr int deadlock = -3;
+constexpr int none = -1000;  // none of its own: the driver brought no return value
+}  // namespace code
+
+constexpr SQLINTEGER for_ever = -1;
+
+// Time to find out what a call has done that was ended.
+constexpr auto to_find_out = 5s;
+
+}  // namespace
+
+applock_session::applock_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
+                                 std::string_view backend, deadline d)
+    : canceler_{c},
+      connection_{e, connection_string, "SQL Server", backend, d},
+      get_{connection_, get_applock},
+      release_{connection_, release_applock},
+      ask_mode_{connection_, mode_of_applock} {
+    owner_.assign("Session");
+    principal_.assign("public");
+    get_.result(code_).parameter(resource_).parameter(mode_).parameter(owner_).parameter(wait_ms_);
+    release_.result(code_).parameter(resource_).parameter(owner_);
+    ask_mode_.parameter(principal_).parameter(resource_).parameter(owner_).column(held_);
+}
+
+bool applock_session::get(std::string_view resource, std::string_view mode,
+                          std::optional<std::chrono::milliseconds> wait, deadline d, const std::stop_token& stop) {
+    resource_.assign(resource);
+    mode_.assign(mode);
+    wait_ms_ = wait ? static_cast<SQLINTEGER>(wait->count()) : for_ever;
+    code_ = code::none;
+    if (get_.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled)
+        return ended_get(resource, mode, stop.stop_requested() || wait_ms_ != 0);
+    switch (code_) {
+        case code::granted:
+        case code::granted_after_waiting:
+            return true;
+        case code::timed_out:
+            return false;
+        case code::deadlock:
+            throw deadlock_detected{"SQL Server ended this wait, because it closed a circle of waits",
+                                    {.backend = std::string{connection_.backend()}, .native_code = code_}};
+        case code::none:
+            abandon("the driver brought no return value");
+            fail("the driver brought no return value of sp_getapplock", 0);
+        default:
+            fail("sp_getapplock refused the request", code_);
+    }
+}
+
+// It may have been granted in the moment in which it was ended. The mode tells a conversion, which leaves the weaker
+// one.
+bool applock_session::ended_get(std::string_view resource, std::string_view mode, bool waited) {
+    if (mode_of(resource, deadline::after(to_find_out)) == mode) return true;
+    if (waited) return false;
+    fail("SQL Server did not answer within the time allowed", code_);
+}
+
+void applock_session::release(std::string_view resource, deadline d) {
+    resource_.assign(resource);
+    code_ = code::none;
+    if (release_.run(canceler_, d) == odbc::statement::outcome::ended &&
+        !mode_of(resource, deadline::after(to_find_out)).empty())
+        fail("SQL Server did not release a lock within the time allowed", code_);
+    if (code_ < 0 && code_ != code::none) fail("sp_releaseapplock: the session does not hold the lock", code_);
+}
+
+std::string_view applock_session::mode_of(std::string_view resource, deadline d) {
+    resource_.assign(resource);
+    held_[0] = '\0';
+    if (ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended || held_[0] == '\0') {
+        abandon("SQL Server did not say what the session holds");
+        throw detail::no_answer{last_words(), {.backend = std::string{connection_.backend()}}};
+    }
+    const std::string_view held{held_.data()};
+    return held == "NoLock" ? std::string_view{} : held;
+}
+
+void applock_session::fail(const std::string& why, int code) const {
+    throw connection_error{why, {.backend = std::string{connection_.backend()}, .native_code = code}};
+}
+
+}  // namespace rowlock::sqlserver

@@ -1,0 +1,37 @@
+#include "resource_name.hpp"
+
+#include <sha256.hpp>
+
+namespace rowlock::sqlserver {
+namespace {
+
+// No name of ours is taken for what is derived from another one.
+constexpr std::string_view prefix = "rowlock:";
+
+// SHA-256 of the name, a NUL byte (which no name has in it) and the word, in hexadecimal digits.
+std::string derived(std::string_view name, std::string_view word) {
+    std::string text{name};
+    text += '\0';
+    text += word;
+    std::string out{prefix};
+    for (const auto byte : detail::sha256(text)) {
+        constexpr std::string_view digits = "0123456789abcdef";
+        out += digits[byte >> 4U];
+        out += digits[byte & 0xFU];
+    }
+    return out;
+}
+
+}  // namespace
+
+std::string resource_of(std::string_view name) {
+    return name.ends_with(' ') || name.starts_with(prefix) ? derived(name, "name") : std::string{name};
+}
+
+std::string queue_of(std::string_view name) { return derived(name, "queue"); }
+
+std::string permit_of(std::string_view name, std::uint32_t number) {
+    return derived(name, "permit/" + std::to_string(number));
+}
+
+}  // namespace rowlock::sqlserver

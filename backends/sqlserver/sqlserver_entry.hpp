@@ -1,0 +1,9 @@
+#pragma once
+
+#include <registry.hpp>
+
+namespace rowlock::sqlserver {
+
+extern const detail::backend_entry applock_entry, default_entry;
+
+}  // namespace rowlock::sqlserver
