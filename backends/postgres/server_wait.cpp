@@ -50,7 +50,7 @@ void end_wait(session_source& sessions, session& waiting, deadline d) {
 }  // namespace
 
 deadline later(deadline d, std::chrono::milliseconds by) {
-    return d.is_never() || deadline::clock::time_point::max() - d.at() < by ? deadline::never() : deadline{d.at() + by};
+    return d.is_never() || d.at() > deadline::clock::time_point::max() - by ? deadline::never() : deadline{d.at() + by};
 }
 
 void wait_ender::end_wait(session& waiting, int pid, deadline d) {
