@@ -50,6 +50,18 @@ std::chrono::milliseconds next_pause(std::chrono::milliseconds p) {
     return std::min<std::chrono::milliseconds>(2 * p, 32ms);
 }
 
+// For what may be asked twice: sessions may have died that nobody has heard of yet.
+template <class Question>
+auto ask_any(session_pool& sessions, deadline d, Question question) {
+    for (int tries = 1;; ++tries) {
+        try {
+            return question(*sessions.any(d));
+        } catch (const no_answer&) {
+            if (tries == 5 || d.expired()) throw;
+        }
+    }
+}
+
 // After what can be done about it.
 bool may_help_to_ask_again(session& s, const std::string& name, const lease_answer& answer, int tries, deadline d) {
     if (answer.dead_parts && tries == 0) {
@@ -371,7 +383,7 @@ void lease_backend::do_release(const lock_request& r, deadline d) {
             throw;
         }
     }
-    lease_store::release(*sessions_.any(d), r, keys, false, d);
+    ask_any(sessions_, d, [&](session& s) { lease_store::release(s, r, keys, false, d); });
 }
 
 void lease_backend::give_bell_back(const holding& h, deadline d) {
@@ -423,8 +435,7 @@ std::vector<renewal> lease_backend::do_renew(std::span<const lock_request* const
 }
 
 renewal lease_backend::do_verify(const lock_request& r, deadline d) {
-    const auto here = sessions_.any(d);
-    return lease_store::find(*here, r, d) ? renewal{} : loss_of(*here, r, d);
+    return ask_any(sessions_, d, [&](session& s) { return lease_store::find(s, r, d) ? renewal{} : loss_of(s, r, d); });
 }
 
 // --- operating ------------------------------------------------------------------------------------------------------
