@@ -7,14 +7,13 @@
 
 #include <rowlock/error.hpp>
 
+#include "advisory_sql.hpp"
 #include "key_wait.hpp"
 
 namespace rowlock::postgres {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr statement unlock_everything{"rowlock_unlock_all_keys", "SELECT pg_advisory_unlock_all()"};
 
 // What a session that waits for a lease got hold of beside it: given back when the wait ends. The bell of a lease that
 // was granted stays; giving back the place makes the next one the head of the queue.
@@ -29,7 +28,7 @@ struct place_in_queue {
             if (granted)
                 lease_store::leave_queue(s, keys, d);
             else
-                (void)s.run(unlock_everything, d);
+                advisory_sql::unlock_all(s, d);
         } catch (const std::exception&) {
             s.abandon();  // closing it gives back all of it
         }
