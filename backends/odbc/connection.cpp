@@ -51,6 +51,12 @@ connection::~connection() {
     }
 }
 
+bool connection::is_dead() const noexcept {
+    SQLUINTEGER dead = SQL_CD_FALSE;
+    return SQL_SUCCEEDED(SQLGetConnectAttr(handle_.get(), SQL_ATTR_CONNECTION_DEAD, &dead, SQL_IS_UINTEGER, nullptr)) &&
+           dead == SQL_CD_TRUE;
+}
+
 std::string connection::last_words() const { return why_.empty() ? "the connection was closed" : why_; }
 
 }  // namespace rowlock::odbc

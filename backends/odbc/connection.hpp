@@ -50,7 +50,9 @@ public:
     [[nodiscard]] bool usable() const noexcept { return why_.empty(); }
     /// It must not be used any more.
     void abandon(const std::string& why) { why_ = why.empty() ? "it failed" : why; }
-    /// Why it is not usable any more; asks the driver if nothing is known.
+    /// Whether the driver knows it to be broken; asks nobody.
+    [[nodiscard]] bool is_dead() const noexcept;
+    /// Why it is not usable any more.
     [[nodiscard]] std::string last_words() const;
 
 private:

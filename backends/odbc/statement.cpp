@@ -78,8 +78,12 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
     }
     const diagnostics why{handle_};
     SQLFreeStmt(handle_.get(), SQL_CLOSE);
-    if (why.connection_broken()) connection_.abandon(why.text());
-    if (asked && !why.connection_broken()) return outcome::ended;
+    // Not every driver says so in its diagnostics: psqlODBC has a class of its own for it, FreeTDS none at times.
+    if (why.connection_broken() || connection_.is_dead()) {
+        connection_.abandon(why.text());
+        throw detail::no_answer{connection_.server() + ": " + why.text(), why.context(connection_.backend())};
+    }
+    if (asked) return outcome::ended;
     why.fail(connection_.server(), connection_.backend());
 }
 

@@ -14,8 +14,9 @@
 #include <rowlock/backend.hpp>
 
 #include <admission.hpp>
-
+#include <request_id_hash.hpp>
 #include <waiting_room.hpp>
+
 #include "advisory_sql.hpp"
 #include "advisory_status.hpp"
 #include "session_source.hpp"
@@ -55,9 +56,6 @@ protected:
         std::thread::id by = std::this_thread::get_id();
         std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
     };
-    struct hash {
-        std::size_t operator()(const request_id& id) const noexcept { return id.provider ^ id.number; }
-    };
 
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
@@ -94,7 +92,7 @@ protected:
 
     const bool fencing_;
     mutable std::mutex mutex_;
-    std::unordered_map<request_id, holding, hash> holdings_;
+    std::unordered_map<request_id, holding, detail::request_id_hash> holdings_;
     std::map<std::string, name_state, std::less<>> names_;
     std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};

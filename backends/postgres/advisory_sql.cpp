@@ -68,6 +68,8 @@ constexpr statement unlock_permit{
     "rowlock_unlock_permit",
     "SELECT pg_advisory_unlock($3) AND pg_advisory_unlock_shared($2) AND pg_advisory_unlock_shared($1)"};
 
+constexpr statement unlock_everything{"rowlock_unlock_all", "SELECT pg_advisory_unlock_all()"};
+
 // $1 key, $2 mode
 constexpr statement is_held{"rowlock_is_held", R"sql(
 SELECT EXISTS (SELECT FROM pg_locks
@@ -183,6 +185,8 @@ void unlock(session& s, const advisory_lock& l, deadline d) {
             (void)s.run(unlock_exclusive, d, l.keys.name);
     }
 }
+
+void unlock_all(session& s, deadline d) { (void)s.run(unlock_everything, d); }
 
 bool holds(session& s, const advisory_lock& l, deadline d) {
     const std::string mode = l.mode == lock_mode::shared ? "ShareLock" : "ExclusiveLock";

@@ -39,6 +39,9 @@ namespace advisory_sql {
 /// One round trip.
 void unlock(session& s, const advisory_lock& l, deadline d);
 
+/// Gives back all that the session holds, however often. One round trip.
+void unlock_all(session& s, deadline d);
+
 /// Whether the session holds it, as the server sees it.
 [[nodiscard]] bool holds(session& s, const advisory_lock& l, deadline d);
 

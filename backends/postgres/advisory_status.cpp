@@ -55,7 +55,7 @@ void advisory_status::add_waiter(std::string_view name, waiter_status w) {
 // Empty: it says nothing that another lock does not say, too.
 std::optional<advisory_status::meaning> advisory_status::meaning_of(std::int64_t key, bool exclusive,
                                                                     bool granted) const {
-    constexpr std::int64_t most_permits = std::numeric_limits<std::int32_t>::max();
+    constexpr std::uint64_t most_permits = std::numeric_limits<std::int32_t>::max();
     const auto mode = exclusive ? lock_mode::exclusive : lock_mode::shared;
     if (const auto found = known_.find(key); found != known_.end()) {
         const auto& name = found->second.name;
@@ -72,7 +72,11 @@ std::optional<advisory_status::meaning> advisory_status::meaning_of(std::int64_t
         }
     }
     const auto place = places_.upper_bound(key);
-    if (place == places_.begin() || key - std::prev(place)->first >= most_permits)
+    // As far apart as two numbers of 64 bits can be.
+    const auto above = [key](std::int64_t first) {
+        return static_cast<std::uint64_t>(key) - static_cast<std::uint64_t>(first);
+    };
+    if (place == places_.begin() || above(std::prev(place)->first) >= most_permits)
         return meaning{"advisory key " + std::to_string(key), mode, !granted};
     // Who waits for a permit is the head of the queue, for a moment.
     return granted ? std::optional{meaning{std::prev(place)->second, lock_mode::permit, false}} : std::nullopt;

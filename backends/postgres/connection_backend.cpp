@@ -118,12 +118,7 @@ void connection_backend::refuse_self_deadlock(const lock_request& r, const wait_
 // Until the session itself holds nothing that is in the way; false: `w` is over.
 bool connection_backend::await_admission(const lock_request& r, const wait_bound& w) {
     std::unique_lock lock{mutex_};
-    const auto admitted = [&] {
-        const auto n = names_.find(r.name);
-        return n == names_.end() || n->second.held.admit(r);
-    };
-    if (w.until.is_never()) return forgotten_.wait(lock, w.stop, admitted);
-    return forgotten_.wait_until(lock, w.stop, w.until.at(), admitted);
+    return detail::wait(forgotten_, lock, w, [&] { return admits(r); });
 }
 
 bool connection_backend::shares(const lock_request& r) const {

@@ -39,8 +39,7 @@ error_context about(const lock_request& r, std::string_view state = {}) {
     return {.lock_name = r.name, .backend = std::string{lease_backend::name}, .sqlstate = std::string{state}};
 }
 
-void refuse_what_is_no_lease(const lock_handle& held) {
-    const auto r = held.request();  // throws if the handle is empty
+void refuse_what_is_no_lease(const lock_handle& held, const lock_request& r) {
     if (held.backend() == lease_backend::name) return;
     if (held.backend() == advisory_backend::name)
         throw unsupported{
@@ -71,8 +70,8 @@ result pinned(PGconn* c, const lock_request& r, fencing_token token, const optio
 }  // namespace
 
 void pin(PGconn* c, const lock_handle& held) {
-    refuse_what_is_no_lease(held);
-    const auto r = held.request();
+    const auto r = held.request();  // throws if the handle is empty
+    refuse_what_is_no_lease(held, r);
     const auto row = pinned(c, r, held.token().value_or(fencing_token{0}), held.settings());
     if (row.rows() == 1 && row.truth(0, 0) && row.truth(0, 1)) return;
     try {

@@ -125,10 +125,6 @@ constexpr statement fenced_shared_again{"rowlock_fenced_shared_again",
 constexpr statement fenced_permit{"rowlock_fenced_permit", joined<try_permit, raise_tokens, keep_permit>.data()};
 constexpr statement raise_token{"rowlock_raise_token", joined<got_already, raise_tokens, tell>.data()};
 
-fencing_token token_in(const result& r, int row) {
-    return fencing_token{static_cast<std::uint64_t>(r.integer(row, 0))};
-}
-
 // Runs `question`, whose rows say by their first column what was granted. If they came, and then the commit failed, the
 // locks are the session's already: gives them back.
 template <class Question, class GiveBack>
@@ -161,7 +157,7 @@ several_tokens try_all(session& s, std::span<const std::string_view> names, std:
         });
     several_tokens got{.busy = static_cast<std::size_t>(rows.integer(0, 1))};
     if (got.busy < names.size()) return got;
-    for (int i = 0; i < rows.rows(); ++i) got.all.push_back(token_in(rows, i));
+    for (int i = 0; i < rows.rows(); ++i) got.all.push_back(rows.token(i, 0));
     return got;
 }
 
@@ -190,12 +186,12 @@ std::optional<fenced_lock> try_lock(session& s, std::string_view name, lock_mode
         });
     if (rows.is_null(0, 0)) return std::nullopt;
     if (mode == lock_mode::permit) f.lock.permit = rows.integer(0, 1);
-    f.token = token_in(rows, 0);
+    f.token = rows.token(0, 0);
     return f;
 }
 
 fencing_token raise(session& s, std::string_view name, deadline d) {
-    return token_in(s.run(raise_token, d, array_of(std::span{&name, 1})), 0);
+    return s.run(raise_token, d, array_of(std::span{&name, 1})).token(0, 0);
 }
 
 }  // namespace rowlock::postgres::fenced_sql

@@ -7,14 +7,13 @@
 
 #include <rowlock/error.hpp>
 
+#include "advisory_sql.hpp"
 #include "key_wait.hpp"
 
 namespace rowlock::postgres {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr statement unlock_everything{"rowlock_unlock_all_keys", "SELECT pg_advisory_unlock_all()"};
 
 // What a session that waits for a lease got hold of beside it: given back when the wait ends. The bell of a lease that
 // was granted stays; giving back the place makes the next one the head of the queue.
@@ -29,7 +28,7 @@ struct place_in_queue {
             if (granted)
                 lease_store::leave_queue(s, keys, d);
             else
-                (void)s.run(unlock_everything, d);
+                advisory_sql::unlock_all(s, d);
         } catch (const std::exception&) {
             s.abandon();  // closing it gives back all of it
         }
@@ -48,6 +47,18 @@ lock_mode bell_mode_of(const lock_request& r) {
 // How often to look again when the server cannot wake us: soon at first, 20 times a second in the long run.
 std::chrono::milliseconds next_pause(std::chrono::milliseconds p) {
     return std::min<std::chrono::milliseconds>(2 * p, 32ms);
+}
+
+// For what may be asked twice: sessions may have died that nobody has heard of yet.
+template <class Question>
+auto ask_any(session_pool& sessions, deadline d, Question question) {
+    for (int tries = 1;; ++tries) {
+        try {
+            return question(*sessions.any(d));
+        } catch (const no_answer&) {
+            if (tries == 5 || d.expired()) throw;
+        }
+    }
 }
 
 // After what can be done about it.
@@ -371,7 +382,7 @@ void lease_backend::do_release(const lock_request& r, deadline d) {
             throw;
         }
     }
-    lease_store::release(*sessions_.any(d), r, keys, false, d);
+    ask_any(sessions_, d, [&](session& s) { lease_store::release(s, r, keys, false, d); });
 }
 
 void lease_backend::give_bell_back(const holding& h, deadline d) {
@@ -423,8 +434,7 @@ std::vector<renewal> lease_backend::do_renew(std::span<const lock_request* const
 }
 
 renewal lease_backend::do_verify(const lock_request& r, deadline d) {
-    const auto here = sessions_.any(d);
-    return lease_store::find(*here, r, d) ? renewal{} : loss_of(*here, r, d);
+    return ask_any(sessions_, d, [&](session& s) { return lease_store::find(s, r, d) ? renewal{} : loss_of(s, r, d); });
 }
 
 // --- operating ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@
 
 #include <rowlock/backend.hpp>
 
+#include <request_id_hash.hpp>
 #include <waiting_room.hpp>
+
 #include "break_listener.hpp"
 #include "lease_store.hpp"
 #include "session_pool.hpp"
@@ -39,9 +41,6 @@ private:
         lease_keys keys;
         std::shared_ptr<member> bell;  ///< the session that holds the bell; null: none does
         lock_mode bell_mode;
-    };
-    struct hash {
-        std::size_t operator()(const request_id& id) const noexcept { return id.provider ^ id.number; }
     };
 
     backend_traits do_traits() const override;
@@ -80,8 +79,8 @@ private:
     const std::string schema_;
     const bool pooled_;
     mutable std::mutex mutex_;
-    std::unordered_map<request_id, holding, hash> holdings_;
-    std::unordered_set<request_id, hash> in_doubt_;
+    std::unordered_map<request_id, holding, detail::request_id_hash> holdings_;
+    std::unordered_set<request_id, detail::request_id_hash> in_doubt_;
     std::unordered_set<std::string> busy_;  ///< names that were busy when they were last tried for
     detail::waiting_room room_;
 

@@ -73,10 +73,6 @@ FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS h (name, number, nr)
      JOIN rowlock.lock AS l ON l.name = h.name COLLATE "C" AND l.provider = $1::bigint AND l.number = h.number
 WHERE l.expires_at > clock_timestamp())sql"};
 
-fencing_token token_in(const result& r, int row, int column) {
-    return fencing_token{static_cast<std::uint64_t>(r.integer(row, column))};
-}
-
 // What the statements above are asked about, one array for each column.
 struct columns {
     explicit columns(std::span<const lock_request> all) {
@@ -108,7 +104,7 @@ several_answer take_all(session& s, std::span<const lock_request> all, std::span
     for (int i = 0; i < rows.rows(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         if (!rows.is_null(i, 0)) {
-            answer.granted.push_back({.at = at, .token = token_in(rows, i, 0), .bell = rows.truth(i, 1)});
+            answer.granted.push_back({.at = at, .token = rows.token(i, 0), .bell = rows.truth(i, 1)});
         } else if (looks_free && (answer.busy == several_answer::nobody || !rows.truth(i, 2))) {
             answer.busy = at;
             looks_free = rows.truth(i, 2);
@@ -125,7 +121,7 @@ std::vector<several_lease> find_all(session& s, std::span<const lock_request> al
     std::vector<several_lease> found;
     for (int i = 0; i < rows.rows(); ++i)
         found.push_back({.at = static_cast<std::size_t>(rows.integer(i, 0) - 1),
-                         .token = token_in(rows, i, 1),
+                         .token = rows.token(i, 1),
                          .left = milliseconds{rows.integer(i, 2)}});
     return found;
 }

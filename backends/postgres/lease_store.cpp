@@ -367,10 +367,6 @@ ORDER BY l.granted DESC, l.waitstart NULLS LAST, l.pid)sql"};
 
 std::int64_t as_int(std::uint64_t n) { return static_cast<std::int64_t>(n); }
 std::int64_t flag(bool b) { return b ? 1 : 0; }
-fencing_token token_in(const result& r, int row, int column) {
-    return fencing_token{static_cast<std::uint64_t>(r.integer(row, column))};
-}
-
 }  // namespace
 
 lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
@@ -388,7 +384,7 @@ lease_answer take(session& s, const lock_request& r, const lease_keys& k, manner
     if (r.mode == lock_mode::exclusive && m.head && m.has_bell) {
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                                 std::int64_t{r.ttl.count()});
-        if (next.rows() == 1) return {.token = token_in(next, 0, 0)};
+        if (next.rows() == 1) return {.token = next.token(0, 0)};
     }
     const auto rows =
         r.mode == lock_mode::exclusive
@@ -397,7 +393,7 @@ lease_answer take(session& s, const lock_request& r, const lease_keys& k, manner
             : s.run(take_part, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                     std::int64_t{r.ttl.count()}, k.queue, k.bell, flag(m.bell && !m.has_bell), flag(m.head),
                     static_cast<std::int64_t>(r.mode), std::int64_t{r.permits});
-    if (!rows.is_null(0, 0)) return {.token = token_in(rows, 0, 0), .bell = rows.truth(0, 1)};
+    if (!rows.is_null(0, 0)) return {.token = rows.token(0, 0), .bell = rows.truth(0, 1)};
     return {
         .dead_parts = rows.truth(0, 2), .contended = rows.truth(0, 3), .expires_in = milliseconds{rows.integer(0, 4)}};
 }
@@ -405,7 +401,7 @@ lease_answer take(session& s, const lock_request& r, const lease_keys& k, manner
 lease_answer upgrade(session& s, const lock_request& r, deadline d) {
     const auto rows = s.run(take_upgrade, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                             std::int64_t{r.ttl.count()});
-    if (!rows.is_null(0, 0)) return {.token = token_in(rows, 0, 0)};
+    if (!rows.is_null(0, 0)) return {.token = rows.token(0, 0)};
     return {.dead_parts = rows.truth(0, 2), .lost = rows.truth(0, 3)};
 }
 
@@ -429,7 +425,7 @@ void leave_queue(session& s, const lease_keys& k, deadline d) { s.send_off(unloc
 std::optional<lease> find(session& s, const lock_request& r, deadline d) {
     const auto rows = s.run(find_lease, d, r.name, as_int(r.id.provider), as_int(r.id.number));
     if (rows.rows() == 0) return std::nullopt;
-    return lease{static_cast<lock_mode>(rows.integer(0, 0)), token_in(rows, 0, 1), milliseconds{rows.integer(0, 2)}};
+    return lease{static_cast<lock_mode>(rows.integer(0, 0)), rows.token(0, 1), milliseconds{rows.integer(0, 2)}};
 }
 
 std::unordered_set<std::uint64_t> renew(session& s, std::span<const lock_request* const> held, deadline d) {
@@ -478,7 +474,7 @@ std::vector<row> rows(session& s, std::string_view prefix, deadline d) {
         }
         r.holder = holder_status{.mode = static_cast<lock_mode>(found.integer(i, 1)),
                                  .owner = found.text(i, 2),
-                                 .token = token_in(found, i, 3),
+                                 .token = found.token(i, 3),
                                  .since = found.time(i, 4),
                                  .expires_in = milliseconds{found.integer(i, 5)}};
     }

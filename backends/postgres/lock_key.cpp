@@ -17,7 +17,7 @@ std::int64_t first_64_bits(const detail::sha256_digest& digest) {
 }  // namespace
 
 std::int64_t key_of(std::string_view name) {
-    // Mostly the same one as the last time: to hash it takes as long as everything else the library does for a lock.
+    // Mostly the same one as the last time, and hashing it is a good part of what a lock costs on this side.
     thread_local std::string last;
     thread_local std::int64_t key = 0;
     if (last.empty() || name != last) {

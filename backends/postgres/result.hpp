@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include <rowlock/fencing_token.hpp>
+
 #include <libpq-fe.h>
 
 namespace rowlock::postgres {
@@ -37,6 +39,11 @@ public:
         std::int64_t value = static_cast<signed char>(b.front());
         for (const char c : b.substr(1)) value = value * 256 + static_cast<unsigned char>(c);
         return value;
+    }
+
+    /// bigint.
+    [[nodiscard]] fencing_token token(int row, int column) const noexcept {
+        return fencing_token{static_cast<std::uint64_t>(integer(row, column))};
     }
 
     /// timestamptz.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stop_token>
 
+#include "advisory_sql.hpp"
+
 namespace rowlock::postgres {
 namespace {
 
@@ -17,8 +19,6 @@ WHERE a.wait_event_type = 'Lock')sql"};
 // A process that is killed while it waits leaves the queue, since the server looks for it twice a second. For this wait
 // only: it costs a timer, which every statement would have to pay for.
 constexpr auto notice_death = "SET LOCAL client_connection_check_interval = 500; ";
-
-constexpr statement unlock_everything{"rowlock_unlock_all", "SELECT pg_advisory_unlock_all()"};
 
 // The same for a wait in a connection that will go on to serve other purposes: a request that the server gets to late
 // must not hit what runs then.
@@ -76,7 +76,7 @@ std::optional<result> wait_in_server(session_source& sessions, session& s, const
     } catch (const no_answer&) {
         throw;
     } catch (const error& e) {
-        (void)s.run(unlock_everything, operation());
+        advisory_sql::unlock_all(s, operation());
         if (e.sqlstate() == sqlstate::query_canceled || e.sqlstate() == sqlstate::lock_not_available)
             return std::nullopt;  // the end of the wait fell between two statements
         throw;

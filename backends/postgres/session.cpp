@@ -204,8 +204,7 @@ result session::run_script(const std::string& sql, deadline d) {
 
 void session::send_script(const std::string& sql, deadline d) {
     collect_what_was_sent_off(d);
-    const bool as_it_is = schema_ == default_schema;
-    if (PQsendQuery(connection_, (as_it_is ? sql : in_schema(sql, schema_)).c_str()) == 0)
+    if (PQsendQuery(connection_, in_schema(sql, schema_).c_str()) == 0)
         end("the connection to PostgreSQL failed: " + one_line(PQerrorMessage(connection_)));
     flush(d);
 }

@@ -82,8 +82,8 @@ private:
 };
 
 template <class Session>
-std::shared_ptr<pooled<Session>> connection_pool<Session>::open(std::unique_lock<std::mutex>& lock, bool to_wait,
-                                                                deadline d) {
+auto connection_pool<Session>::open(std::unique_lock<std::mutex>& lock, bool to_wait, deadline d)
+    -> std::shared_ptr<member> {
     const auto id = next_id_++;
     ++opening_;
     lock.unlock();
@@ -105,7 +105,7 @@ std::shared_ptr<pooled<Session>> connection_pool<Session>::open(std::unique_lock
 }
 
 template <class Session>
-typename connection_pool<Session>::use connection_pool<Session>::any(deadline d) {
+auto connection_pool<Session>::any(deadline d) -> use {
     std::unique_lock lock{mutex_};
     for (;;) {
         std::shared_ptr<member> best;
@@ -130,7 +130,7 @@ typename connection_pool<Session>::use connection_pool<Session>::any(deadline d)
 }
 
 template <class Session>
-typename connection_pool<Session>::use connection_pool<Session>::that(const std::shared_ptr<member>& m, deadline d) {
+auto connection_pool<Session>::that(const std::shared_ptr<member>& m, deadline d) -> use {
     std::unique_lock lock{mutex_};
     const auto ready = [&] { return m->gone || !m->in_use; };
     if (d.is_never())
@@ -144,7 +144,7 @@ typename connection_pool<Session>::use connection_pool<Session>::that(const std:
 }
 
 template <class Session>
-std::optional<typename connection_pool<Session>::use> connection_pool<Session>::without_locks(deadline d) {
+auto connection_pool<Session>::without_locks(deadline d) -> std::optional<use> {
     std::unique_lock lock{mutex_};
     for (const auto& m : members_) {
         if (m->in_use || m->locks > 0) continue;

@@ -34,7 +34,7 @@ std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std:
 }
 
 std::optional<std::vector<lock_handle>> engine::try_all(std::span<const std::string_view> names, bool last_try) {
-    const auto started = std::chrono::steady_clock::now();
+    const auto started = events_.now();
     std::vector<std::shared_ptr<held_lock>> locks;
     std::vector<lock_request> requests;
     for (const auto name : names) {

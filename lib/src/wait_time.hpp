@@ -10,7 +10,7 @@ namespace rowlock::detail {
 
 /// `d` and `by` more; never stays never.
 [[nodiscard]] inline deadline later(deadline d, std::chrono::milliseconds by) {
-    return d.is_never() || deadline::clock::time_point::max() - d.at() < by ? deadline::never() : deadline{d.at() + by};
+    return d.is_never() || d.at() > deadline::clock::time_point::max() - by ? deadline::never() : deadline{d.at() + by};
 }
 
 /// How long a statement may wait in the server: rounded up, so that nobody is told too early, and as long as fits into

@@ -5,16 +5,6 @@
 #include <stop_token>
 
 namespace rowlock::detail {
-namespace {
-
-template <class Condition>
-bool wait(std::condition_variable_any& c, std::unique_lock<std::mutex>& lock, const wait_bound& w,
-          Condition condition) {
-    if (w.until.is_never()) return c.wait(lock, w.stop, condition);
-    return c.wait_until(lock, w.stop, w.until.at(), condition);
-}
-
-}  // namespace
 
 bool waiting_room::anybody(std::string_view name) const {
     const std::lock_guard lock{mutex_};

@@ -13,6 +13,8 @@
 
 #include <rowlock/backend.hpp>
 
+#include "request_id_hash.hpp"
+
 namespace rowlock::detail {
 
 /// Those of one provider who wait, by name, in the order in which they came. The first of each name waits in the
@@ -48,16 +50,21 @@ private:
         const waiter_status status;
         std::condition_variable_any turn{};
     };
-    struct hash {
-        std::size_t operator()(const request_id& id) const noexcept { return id.provider ^ id.number; }
-    };
 
     [[nodiscard]] std::vector<place> from(std::size_t first) const;
 
     mutable std::mutex mutex_;
-    std::unordered_map<request_id, std::shared_ptr<waiter>, hash> waiters_;
+    std::unordered_map<request_id, std::shared_ptr<waiter>, request_id_hash> waiters_;
     std::map<std::string, std::deque<std::shared_ptr<waiter>>, std::less<>> queues_;
 };
+
+/// Until `condition`, or until `w` is over; then false.
+template <class Condition>
+bool wait(std::condition_variable_any& c, std::unique_lock<std::mutex>& lock, const wait_bound& w,
+          Condition condition) {
+    if (w.until.is_never()) return c.wait(lock, w.stop, condition);
+    return c.wait_until(lock, w.stop, w.until.at(), condition);
+}
 
 /// Sleeps for a while by chance between `shortest` and twice that, or until `w` is over. For the few waits that the
 /// server cannot do.

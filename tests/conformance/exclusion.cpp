@@ -75,7 +75,7 @@ void processes_exclude_each_other(context& c) {
     auto held = std::make_optional(c.mutex(locks).acquire());  // also takes the other permits, if there are any
     std::vector<test::actor_process> actors(4);
     for (auto& a : actors) {
-        a.expect_ok("open " + c.place().url());
+        a.open(c.place().url());
         a.tell("cycles " + std::to_string(cycles) + " n " + c.actor_mode() + " " + file);
     }
     if (c.kind().has_sessions) BOOST_TEST(c.waiting(locks, actors.size()));
@@ -114,7 +114,7 @@ void processes_are_served_in_the_order_they_came(context& c) {
     auto held = std::make_optional(m.acquire());
     std::vector<test::actor_process> actors(3);
     for (std::size_t i = 0; i < actors.size(); ++i) {
-        actors[i].expect_ok("open " + c.place().url());
+        actors[i].open(c.place().url());
         actors[i].tell("acquire h n " + c.actor_mode() + " -");
         BOOST_REQUIRE(c.waiting(locks, i + 1));
     }

@@ -152,7 +152,7 @@ void a_break_reaches_another_process(context& c) {
     auto locks = c.open();
     test::actor_process a;
     // Where it is not told, it finds out at its next renewal.
-    a.expect_ok("open " + c.place().url() + (c.kind().has_sessions ? "" : " ttl=1000"));
+    a.open(c.place().url(), c.kind().has_sessions ? "" : " ttl=1000");
     a.expect_ok("acquire h n exclusive -");
     BOOST_TEST(locks.break_lock("n", "test"));
     const auto broken = steady::now();

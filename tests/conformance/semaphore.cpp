@@ -72,7 +72,7 @@ void a_dead_holders_permit_comes_back(context& c) {
     semaphore s{locks, "n", 2};
     const auto one = s.acquire();
     test::actor_process a;
-    a.expect_ok("open " + c.place().url());
+    a.open(c.place().url());
     a.expect_ok("acquire h n permit/2 -");
     BOOST_TEST(!s.try_acquire());
     a.kill();

@@ -96,7 +96,7 @@ void opposite_orders_in_processes(context& c) {
     const auto keeps_the_store_open = c.open();
     std::vector<test::actor_process> actors(4);
     const char* orders[] = {"a,b,c", "c,b,a", "b,a,c", "c,a,b"};
-    for (auto& a : actors) a.expect_ok("open " + c.place().url());
+    for (auto& a : actors) a.open(c.place().url());
     for (std::size_t i = 0; i < actors.size(); ++i)
         actors[i].tell("cycle_all " + std::to_string(rounds(50)) + " " + orders[i]);
     for (auto& a : actors) BOOST_TEST(a.answer() == "ok");

@@ -106,7 +106,7 @@ void over_the_death_of_processes(context& c) {
     auto m = c.mutex(locks);
     for (int i = 0; i < 3; ++i) {
         test::actor_process a;
-        a.expect_ok("open " + c.place().url());
+        a.open(c.place().url());
         tokens.see(fencing_token{test::token_in(a.ask("acquire h n " + c.actor_mode() + " -"))});
         a.kill();
         c.bury();

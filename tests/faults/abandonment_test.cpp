@@ -22,7 +22,7 @@ struct fixture {
 
     actor_process actor() const {
         actor_process a;
-        a.expect_ok("open " + db.url() + " ttl=30000");
+        a.open(db.url(), " ttl=30000");
         return a;
     }
     actor_process holder() const {

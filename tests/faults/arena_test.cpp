@@ -19,7 +19,7 @@ struct fixture {
 
     actor_process actor() const {
         actor_process a;
-        a.expect_ok("open " + db.url() + " ttl=" + std::to_string(ttl.count()));
+        a.open(db.url(), " ttl=" + std::to_string(ttl.count()));
         return a;
     }
     void delete_arena() const { BOOST_TEST(std::filesystem::remove(db.beside("-rowlock"))); }

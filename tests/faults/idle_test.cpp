@@ -24,7 +24,7 @@ struct fixture {
 
     void start(const std::string& what) {
         for (auto& a : actors) {
-            a.expect_ok("open " + db.url() + " ttl=120000");
+            a.open(db.url(), " ttl=120000");
             a.expect_ok(what + " 10 n");
         }
     }

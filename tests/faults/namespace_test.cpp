@@ -42,7 +42,7 @@ BOOST_FIXTURE_TEST_SUITE(containers, fixture, *boost::unit_test::precondition(ma
 
 BOOST_AUTO_TEST_CASE(a_killed_holder_in_another_pid_namespace_is_replaced_at_once) {
     actor_process holder{own_pids};
-    holder.expect_ok("open " + db.url());
+    holder.open(db.url());
     holder.expect_ok("acquire h n exclusive -");
     BOOST_TEST(!locks.try_acquire("n", 20ms));
     const auto killed = steady::now();
@@ -59,7 +59,7 @@ BOOST_AUTO_TEST_CASE(control_its_pid_is_one_that_lives_here) {
 
 BOOST_AUTO_TEST_CASE(a_waiter_in_another_pid_namespace_sees_the_death_of_a_holder_here) {
     actor_process holder, waiter{own_pids};
-    for (auto* a : {&holder, &waiter}) a->expect_ok("open " + db.url());
+    for (auto* a : {&holder, &waiter}) a->open(db.url());
     holder.expect_ok("acquire h n exclusive -");
     waiter.tell("acquire h n exclusive -");
     BOOST_TEST(rowlock::test::waiting(locks, 1));

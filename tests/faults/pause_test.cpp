@@ -29,7 +29,7 @@ struct fixture {
 
     actor_process holder() const {
         actor_process a;
-        a.expect_ok("open " + db.url() + " ttl=" + std::to_string(ttl.count()));
+        a.open(db.url(), " ttl=" + std::to_string(ttl.count()));
         a.expect_ok("acquire h n exclusive -");
         return a;
     }

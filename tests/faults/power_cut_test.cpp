@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(control_without_a_new_boot_they_would) {
 
 BOOST_AUTO_TEST_CASE(no_lease_and_no_waiter_outlives_its_boot) {
     rowlock::test::actor_process holder, waiter;
-    for (auto* a : {&holder, &waiter}) a->expect_ok("open " + db.url());
+    for (auto* a : {&holder, &waiter}) a->open(db.url());
     const auto held = rowlock::test::token_in(holder.ask("acquire h n exclusive -"));
     waiter.tell("acquire h n exclusive -");
     {

@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(names_are_known_from_the_tables) {
     auto locks = rowlock::open(advisory, {.owner = "me"});
     auto held = locks.acquire("known"), secret = locks.acquire("unknown");
     actor_process other;
-    other.expect_ok("open " + advisory + " owner=them");
+    other.open(advisory, " owner=them");
     other.tell("acquire h known exclusive -");
     auto from_elsewhere = rowlock::open(advisory);
     BOOST_TEST(eventually([&] { return from_elsewhere.status("known").at(0).waiters.size() == 1; }),
@@ -278,7 +278,7 @@ BOOST_AUTO_TEST_CASE(a_killed_waiter_leaves_the_queue) {
         auto locks = rowlock::open(url);
         auto held = locks.acquire("n");
         auto waiter = std::make_optional<actor_process>();
-        waiter->expect_ok("open " + url);
+        waiter->open(url);
         waiter->tell("acquire h n exclusive -");
         BOOST_TEST(eventually([&] { return locks.status("n").at(0).waiters.size() == 1; }));
         waiter->kill();
@@ -294,7 +294,7 @@ BOOST_AUTO_TEST_CASE(a_killed_holder_of_a_lease_is_replaced_when_it_ends) {
     rowlock::open_schema(lease).migrate();
     auto locks = rowlock::open(lease);
     actor_process holder;
-    holder.expect_ok("open " + lease + " ttl=2000");
+    holder.open(lease, " ttl=2000");
     holder.expect_ok("acquire h n exclusive -");
     auto next = rowlock::test::in_background([&] {
         const auto held = locks.acquire("n");

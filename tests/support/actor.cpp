@@ -21,6 +21,7 @@
 // ends the wait that is going on. When the input ends, the process ends at once.
 #include <condition_variable>
 #include <deque>
+#include <iomanip>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -209,7 +210,8 @@ private:
     }
 
     std::string open(std::istringstream& words) {
-        const auto url = word(words);
+        std::string url;
+        words >> std::quoted(url);
         rowlock::options opt;
         for (std::string o; words >> o;) {
             if (o.starts_with("ttl=")) opt.ttl = std::chrono::milliseconds{std::stol(o.substr(4))};

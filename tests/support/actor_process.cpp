@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cerrno>
+#include <iomanip>
+#include <sstream>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -113,6 +115,12 @@ std::string actor_process::expect_ok(const std::string& command) {
     auto reply = ask(command);
     if (!reply.starts_with("ok")) throw std::runtime_error{"an actor answered \"" + reply + "\" to \"" + command + '"'};
     return reply;
+}
+
+void actor_process::open(const std::string& url, const std::string& more) {
+    std::ostringstream command;
+    command << "open " << std::quoted(url) << more;
+    expect_ok(command.str());
 }
 
 void actor_process::kill() { reap(); }

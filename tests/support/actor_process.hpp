@@ -40,6 +40,8 @@ public:
     /// ask() for commands that must succeed.
     /// @throws std::runtime_error the answer does not begin with "ok"
     std::string expect_ok(const std::string& command);
+    /// The command "open"; the URL may have blanks in it.
+    void open(const std::string& url, const std::string& more = {});
 
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
     void kill();    ///< SIGKILL, and waits until the process is gone

@@ -82,7 +82,7 @@ BEGIN
                 UNION ALL SELECT s.part, s.shared, s.keeps FROM applock_steps(lockmode) AS s
     LOOP
       key := applock_key(resource, step.part);
-      IF NOT CASE WHEN step.shared THEN pg_try_advisory_lock_shared(key) ELSE pg_try_advisory_lock(key) END THEN
+      IF NOT (CASE WHEN step.shared THEN pg_try_advisory_lock_shared(key) ELSE pg_try_advisory_lock(key) END) THEN
         outcome := 1;
         IF locktimeout = 0 THEN RAISE lock_not_available; END IF;
         PERFORM set_config('lock_timeout', CASE WHEN locktimeout = -1 THEN 0

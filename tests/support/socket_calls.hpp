@@ -1,17 +1,16 @@
 #pragma once
 
-#include <atomic>
-
 #include <dlfcn.h>
 #include <sys/socket.h>
 
 // Counts what libpq really does on its sockets: a program's own send() and recv() go before those of the C library.
-// Include it in one source file of a program.
+// Include it in one source file of a program. Each thread has its own count, as renewals and the like go on beside what
+// a test counts.
 
 namespace rowlock::test {
 
-inline std::atomic<int> sends{0};
-inline std::atomic<int> receives{0};
+inline thread_local int sends = 0;
+inline thread_local int receives = 0;
 
 template <class F>
 F* next_symbol(const char* name) {
