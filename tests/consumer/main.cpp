@@ -12,6 +12,9 @@
 #if __has_include(<rowlock/postgres.hpp>)
 #include <rowlock/postgres.hpp>
 #endif
+#if __has_include(<rowlock/sqlserver.hpp>)
+#include <rowlock/sqlserver.hpp>
+#endif
 
 namespace {
 
@@ -56,6 +59,14 @@ int main(int argc, char** argv) try {
         (void)rowlock::postgres::leases("host=" + (std::filesystem::path{argv[1]} / "missing").string());
     } catch (const rowlock::connection_error&) {
         std::cout << " postgres";
+    }
+#endif
+#if __has_include(<rowlock/sqlserver.hpp>)
+    // Nor a driver, to see that it found its driver manager.
+    try {
+        (void)rowlock::sqlserver::applock("DRIVER={no such driver}");
+    } catch (const rowlock::connection_error&) {
+        std::cout << " sqlserver";
     }
 #endif
     std::cout << '\n';
