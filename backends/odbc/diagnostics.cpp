@@ -55,6 +55,16 @@ bool diagnostics::connection_broken() const noexcept {
 // 57014 is PostgreSQL's own, which psqlODBC hands on.
 bool diagnostics::ended() const noexcept { return has("HY008") || has("HYT00") || has("57014"); }
 
+// FreeTDS has the SQLSTATE for it. Microsoft's driver says HY000 with native code 0, and only the text tells:
+// "Connection is busy with results for another command"; it has been "hstmt".
+// https://learn.microsoft.com/sql/relational-databases/native-client-odbc-cursors/implementation/using-sql-server-default-result-sets
+bool diagnostics::connection_busy() const noexcept {
+    return std::any_of(all_.begin(), all_.end(), [](const auto& d) {
+        return d.sqlstate == "24000" ||
+               (d.sqlstate == "HY000" && d.message.find("onnection is busy") != std::string::npos);
+    });
+}
+
 std::string diagnostics::text() const {
     std::string all;
     for (const auto& d : all_) all += (all.empty() ? "" : "; ") + d.message;

@@ -33,6 +33,8 @@ public:
     [[nodiscard]] bool connection_broken() const noexcept;
     /// A statement was ended by SQLCancel, or by the driver's own timeout.
     [[nodiscard]] bool ended() const noexcept;
+    /// Results of another statement have not been read to their end, and the connection does one thing at a time.
+    [[nodiscard]] bool connection_busy() const noexcept;
     /// All messages, in one line.
     [[nodiscard]] std::string text() const;
 

@@ -12,14 +12,17 @@ template <SQLSMALLINT Type>
 class handle {
 public:
     handle() noexcept = default;
-    handle(handle&& other) noexcept : handle_{std::exchange(other.handle_, nullptr)} {}
+    /// Somebody else's: it is not freed here.
+    explicit handle(SQLHANDLE theirs) noexcept : handle_{theirs}, ours_{false} {}
+    handle(handle&& other) noexcept : handle_{std::exchange(other.handle_, nullptr)}, ours_{other.ours_} {}
     handle& operator=(handle&&) = delete;
     ~handle() {
-        if (handle_) SQLFreeHandle(Type, handle_);
+        if (handle_ && ours_) SQLFreeHandle(Type, handle_);
     }
 
     static constexpr SQLSMALLINT type = Type;
     [[nodiscard]] SQLHANDLE get() const noexcept { return handle_; }
+    [[nodiscard]] bool is_ours() const noexcept { return ours_; }
 
     /// @return what ODBC says of it; the reason, if it failed, is a diagnostic of `parent`
     template <class Parent>
@@ -28,8 +31,12 @@ public:
     }
     SQLRETURN allocate() noexcept { return SQLAllocHandle(Type, SQL_NULL_HANDLE, &handle_); }
 
+    /// It was freed by somebody else: nothing of it is touched any more, since ODBC may give out its number again.
+    void forget() noexcept { handle_ = nullptr; }
+
 private:
     SQLHANDLE handle_ = nullptr;
+    bool ours_ = true;
 };
 
 using environment_handle = handle<SQL_HANDLE_ENV>;

@@ -10,16 +10,25 @@ bool is_success(SQLRETURN rc) { return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA; }
 
 }  // namespace
 
+connection_busy::~connection_busy() = default;
+
 statement::statement(connection& c, std::string_view sql) : connection_{c}, sql_{sql} {
     if (!SQL_SUCCEEDED(handle_.allocate(c.handle())))
         diagnostics{c.handle()}.fail("no more statements can be had of " + c.server(), c.backend());
+    // The owner of a connection may have set one for all its statements. Not set needlessly: see canceler.
+    SQLULEN timeout = 0;
+    if (SQL_SUCCEEDED(SQLGetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, &timeout, SQL_IS_UINTEGER, nullptr)) &&
+        timeout != 0)
+        (void)SQLSetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, nullptr, SQL_IS_UINTEGER);
     auto text = sql_;
     if (!SQL_SUCCEEDED(
             SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()))))
         diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
 }
 
-statement::~statement() = default;
+statement::~statement() {
+    if (connection_.is_closed()) handle_.forget();
+}
 
 void statement::bind(SQLSMALLINT kind, SQLSMALLINT c_type, SQLSMALLINT sql_type, SQLULEN size, SQLPOINTER value,
                      SQLLEN* length) {
@@ -83,6 +92,12 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
         connection_.abandon(why.text());
         throw detail::no_answer{connection_.server() + ": " + why.text(), why.context(connection_.backend())};
     }
+    if (why.connection_busy())
+        throw connection_busy{
+            "a result of another statement on this connection has not been read to its end: close its "
+            "cursor first (" +
+                why.text() + ")",
+            why.context(connection_.backend())};
     if (asked) return outcome::ended;
     why.fail(connection_.server(), connection_.backend());
 }

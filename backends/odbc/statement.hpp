@@ -7,12 +7,20 @@
 #include <string_view>
 
 #include <rowlock/deadline.hpp>
+#include <rowlock/error.hpp>
 
 #include "canceler.hpp"
 #include "connection.hpp"
 #include "wide_text.hpp"
 
 namespace rowlock::odbc {
+
+/// Another statement is going on on the connection, which can do only one thing at a time. Nothing was done.
+class connection_busy final : public connection_error {
+public:
+    using connection_error::connection_error;
+    ~connection_busy() override;
+};
 
 /// A statement that is prepared once, with parameters that are bound once, to variables that outlive it.
 ///
@@ -45,6 +53,7 @@ public:
     /// Runs it to the end: takes at most one row, and drains everything else. Blocks until `d` or `stop` and as long
     /// as the server takes to hear of the cancellation.
     /// @throws no_answer the connection is not usable any more
+    /// @throws connection_busy
     /// @throws rowlock::error the server reported an error
     outcome run(canceler& c, deadline d, const std::stop_token& stop = {});
 

@@ -5,6 +5,7 @@
 
 #include <rowlock/error.hpp>
 
+#include <connection_pool.hpp>
 #include <no_answer.hpp>
 #include <wait_time.hpp>
 
@@ -44,11 +45,18 @@ void undo(applock_session& s, Statement release) noexcept {
 
 }  // namespace
 
+applock_backend::applock_backend(const make_source& make)
+    : source_{make(canceler_, [this](member& m, const std::string& why) { session_gone(m, why); })} {}
+
 applock_backend::applock_backend(const std::string& connection_string, deadline d)
-    : sessions_{[this, connection_string](std::uint64_t id, deadline until) {
-                    return std::make_shared<member>(id, environment_, canceler_, connection_string, name, until);
-                },
-                "SQL Server", name, [this](member& m, const std::string& why) { session_gone(m, why); }} {
+    : applock_backend{[&](odbc::canceler& canceler, source::gone_function gone) {
+          auto open = [environment = std::make_shared<const odbc::environment>(name), &canceler, connection_string](
+                          std::uint64_t id, deadline until) {
+              return std::make_shared<member>(id, *environment, canceler, connection_string, name, until);
+          };
+          return std::make_unique<detail::connection_pool<applock_session>>(std::move(open), "SQL Server", name,
+                                                                            std::move(gone));
+      }} {
     (void)sessions_.any(d);
 }
 
@@ -145,14 +153,14 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
 }
 
 // Nobody overtakes the head of the queue, who holds its resource.
-std::optional<grant> applock_backend::attempt_permit(const lock_request& r, const pool::use& here, deadline d) {
+std::optional<grant> applock_backend::attempt_permit(const lock_request& r, const use& here, deadline d) {
     const auto queue = queue_of(r.name);
     if (!here->try_get(queue, applock_mode::shared, d)) return std::nullopt;
     undo(*here, [&] { here->release(queue, d); });
     return take_permit(r, here, d);
 }
 
-std::optional<grant> applock_backend::take_permit(const lock_request& r, const pool::use& here, deadline d) {
+std::optional<grant> applock_backend::take_permit(const lock_request& r, const use& here, deadline d) {
     const auto resource = resource_of(r.name);
     if (!here->try_get(resource, applock_mode::intent_exclusive, d)) return std::nullopt;
     try {
@@ -204,7 +212,7 @@ std::optional<grant> applock_backend::do_await(const lock_request& r, const wait
     return std::nullopt;
 }
 
-std::optional<grant> applock_backend::wait_here(const lock_request& r, pool::use here, const wait_bound& w,
+std::optional<grant> applock_backend::wait_here(const lock_request& r, use here, const wait_bound& w,
                                                 std::chrono::milliseconds operation_timeout) {
     if (r.mode == lock_mode::permit) return wait_for_permit(r, here, w, operation_timeout);
     if (!here->get(resource_of(r.name), mode_of(r), detail::wait_time(w.until),
@@ -215,7 +223,7 @@ std::optional<grant> applock_backend::wait_here(const lock_request& r, pool::use
 
 // Waits for the head of the queue in the server. Only the head looks for a free permit, again and again, with
 // pauses of 1 to 32 ms in between: the server cannot wait for one of several locks.
-std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, const pool::use& here, const wait_bound& w,
+std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, const use& here, const wait_bound& w,
                                                       std::chrono::milliseconds operation_timeout) {
     const auto operation = [&] { return deadline::after(operation_timeout); };
     const auto queue = queue_of(r.name);
@@ -267,7 +275,7 @@ std::optional<grant> applock_backend::do_abandon(const lock_request& r, deadline
 
 // --- the table ------------------------------------------------------------------------------------------------------
 
-grant applock_backend::record(const lock_request& r, const pool::use& u, std::string permit) {
+grant applock_backend::record(const lock_request& r, const use& u, std::string permit) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
     auto& n = names_[r.name];
@@ -285,7 +293,7 @@ grant applock_backend::record(const lock_request& r, const pool::use& u, std::st
     return {};
 }
 
-grant applock_backend::record_upgrade(const lock_request& r, pool::use u) {
+grant applock_backend::record_upgrade(const lock_request& r, use u) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
     names_[r.name].held.add(r.mode);
@@ -301,6 +309,7 @@ void applock_backend::forget(const request_id& id) {
     if (!gone) return;
     const auto& h = gone.mapped();
     --h.at->locks;
+    forgotten_.notify_all();
     const auto n = names_.find(h.request.name);
     auto& state = n->second;
     state.held.remove(h.request.mode);

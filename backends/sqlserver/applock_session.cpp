@@ -40,7 +40,20 @@ applock_session::applock_session(const odbc::environment& e, odbc::canceler& c, 
       get_{connection_, get_applock},
       release_{connection_, release_applock},
       ask_mode_{connection_, mode_of_applock} {
-    owner_.assign("Session");
+    bind(applock_owner::session);
+}
+
+applock_session::applock_session(SQLHDBC theirs, odbc::canceler& c, std::string_view backend, std::string_view owner)
+    : canceler_{c},
+      connection_{theirs, "SQL Server", backend},
+      get_{connection_, get_applock},
+      release_{connection_, release_applock},
+      ask_mode_{connection_, mode_of_applock} {
+    bind(owner);
+}
+
+void applock_session::bind(std::string_view owner) {
+    owner_.assign(owner);
     principal_.assign("public");
     get_.result(code_).parameter(resource_).parameter(mode_).parameter(owner_).parameter(wait_ms_);
     release_.result(code_).parameter(resource_).parameter(owner_);

@@ -24,6 +24,12 @@ inline constexpr std::string_view update = "Update";
 inline constexpr std::string_view intent_exclusive = "IntentExclusive";
 }  // namespace applock_mode
 
+/// Who an applock belongs to, and with whom it ends.
+namespace applock_owner {
+inline constexpr std::string_view session = "Session";
+inline constexpr std::string_view transaction = "Transaction";
+}  // namespace applock_owner
+
 /// One connection, and the calls that take and release applocks of its session. They decide nothing about who may ask:
 /// a session's second request for the same resource is granted at once, and must be released once more.
 ///
@@ -34,6 +40,10 @@ public:
     /// @throws connection_error
     applock_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
                     std::string_view backend, deadline d);
+    /// On somebody else's connection, which is not closed here.
+    /// @throws connection_error
+    applock_session(SQLHDBC theirs, odbc::canceler& c, std::string_view backend,
+                    std::string_view owner = applock_owner::session);
 
     /// Takes an applock. False: somebody else has it; then nothing is held of it.
     /// @param wait how long the server waits; empty: for ever; 0: not at all
@@ -58,8 +68,10 @@ public:
     [[nodiscard]] std::string last_words() const { return connection_.last_words(); }
     /// What it holds, nobody can tell.
     void abandon(const std::string& why) { connection_.abandon(why); }
+    void heard_close() { connection_.heard_close(); }
 
 private:
+    void bind(std::string_view owner);
     [[nodiscard]] bool ended_get(std::string_view resource, std::string_view mode, bool waited);
     [[noreturn]] void fail(const std::string& why, int code) const;
 

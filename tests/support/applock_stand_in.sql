@@ -1,7 +1,8 @@
 -- A stand-in for SQL Server's application locks, on PostgreSQL's advisory locks, for tests through ODBC. It answers the
--- contract of sp_getapplock, sp_releaseapplock and APPLOCK_MODE, owner Session, under real concurrency. It shows nothing
--- about T-SQL, TDS or SQL Server, and differs from it in this: what a session took in two modes it releases the stronger
--- one first, as Babelfish does, where SQL Server keeps the stronger one to the last release.
+-- contract of sp_getapplock, sp_releaseapplock and APPLOCK_MODE under real concurrency. It shows nothing about T-SQL, TDS
+-- or SQL Server, and differs from it in this: what a session took in two modes it releases the stronger one first, as
+-- Babelfish does, where SQL Server keeps the stronger one to the last release; APPLOCK_MODE does not tell the owners
+-- apart; and what a transaction owns only its end releases.
 --
 -- The keys of one resource, and which mode holds what:
 --
@@ -31,6 +32,26 @@ CREATE FUNCTION applock_unlock(key bigint, shared boolean) RETURNS boolean LANGU
   SELECT CASE WHEN shared THEN pg_advisory_unlock_shared(key) ELSE pg_advisory_unlock(key) END
 $$;
 
+CREATE FUNCTION applock_lock(key bigint, shared boolean, owner text) RETURNS void LANGUAGE sql AS $$
+  SELECT CASE WHEN owner = 'Session' THEN CASE WHEN shared THEN pg_advisory_lock_shared(key)
+                                               ELSE pg_advisory_lock(key) END
+              WHEN shared THEN pg_advisory_xact_lock_shared(key)
+              ELSE pg_advisory_xact_lock(key) END
+$$;
+
+CREATE FUNCTION applock_try(key bigint, shared boolean, owner text) RETURNS boolean LANGUAGE sql AS $$
+  SELECT CASE WHEN owner = 'Session' THEN CASE WHEN shared THEN pg_try_advisory_lock_shared(key)
+                                               ELSE pg_try_advisory_lock(key) END
+              WHEN shared THEN pg_try_advisory_xact_lock_shared(key)
+              ELSE pg_try_advisory_xact_lock(key) END
+$$;
+
+-- BEGIN came in a message of its own, before the statement. True always where a driver prepares statements in the server
+-- (UseServerSidePrepare of psqlODBC), as there each statement is several messages.
+CREATE FUNCTION applock_in_transaction() RETURNS boolean LANGUAGE sql AS $$
+  SELECT transaction_timestamp() < statement_timestamp()
+$$;
+
 CREATE FUNCTION applock_mode(principal text, resource text, owner text) RETURNS text LANGUAGE sql AS $$
   SELECT CASE WHEN applock_holds(applock_key(resource, 'main'), false) THEN 'Exclusive'
               WHEN applock_holds(applock_key(resource, 'update'), false) THEN 'Update'
@@ -56,23 +77,25 @@ RETURNS TABLE (part text, shared boolean, keeps boolean) LANGUAGE sql IMMUTABLE 
   WHERE s.mode = wanted ORDER BY s.n
 $$;
 
+-- The setting is there to be put back at the end: the transaction may be the caller's.
 CREATE FUNCTION sp_getapplock(resource text, lockmode text, lockowner text, locktimeout integer) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = 0 AS $$
 DECLARE
   until CONSTANT timestamptz := clock_timestamp() + locktimeout * interval '1 millisecond';
   held CONSTANT text := applock_mode('public', resource, lockowner);
   gate CONSTANT bigint := applock_key(resource, 'gate');
   step record;
   key bigint;
+  owner text;
   outcome integer := 0;
 BEGIN
-  IF lockowner <> 'Session' OR locktimeout < -1
+  IF lockowner NOT IN ('Session', 'Transaction') OR locktimeout < -1
+     OR lockowner = 'Transaction' AND NOT applock_in_transaction()
      OR lockmode NOT IN ('Exclusive', 'Shared', 'Update', 'IntentExclusive', 'IntentShared')
   THEN RETURN -999; END IF;
 
   IF held = lockmode THEN  -- once more, at once
-    PERFORM CASE WHEN s.shared THEN pg_advisory_lock_shared(applock_key(resource, s.part))
-                 ELSE pg_advisory_lock(applock_key(resource, s.part)) END
+    PERFORM applock_lock(applock_key(resource, s.part), s.shared, lockowner)
     FROM applock_steps(lockmode) AS s WHERE s.keeps;
     RETURN 0;
   END IF;
@@ -82,12 +105,13 @@ BEGIN
                 UNION ALL SELECT s.part, s.shared, s.keeps FROM applock_steps(lockmode) AS s
     LOOP
       key := applock_key(resource, step.part);
-      IF NOT (CASE WHEN step.shared THEN pg_try_advisory_lock_shared(key) ELSE pg_try_advisory_lock(key) END) THEN
+      owner := CASE WHEN step.keeps THEN lockowner ELSE 'Session' END;
+      IF NOT applock_try(key, step.shared, owner) THEN
         outcome := 1;
         IF locktimeout = 0 THEN RAISE lock_not_available; END IF;
         PERFORM set_config('lock_timeout', CASE WHEN locktimeout = -1 THEN 0
           ELSE greatest(1, ceil(extract(epoch FROM until - clock_timestamp()) * 1000)) END::text, true);
-        PERFORM CASE WHEN step.shared THEN pg_advisory_lock_shared(key) ELSE pg_advisory_lock(key) END;
+        PERFORM applock_lock(key, step.shared, owner);
       END IF;
       IF NOT step.keeps AND key <> gate THEN PERFORM pg_advisory_unlock(key); END IF;
     END LOOP;
@@ -100,11 +124,12 @@ BEGIN
   END;
 
   -- Nothing must be left, and another cancellation must not come in between. What was waited for when the time was over
-  -- may have been granted all the same.
+  -- may have been granted all the same. What the transaction owned is gone with the block.
   LOOP
     BEGIN
       PERFORM applock_unlock(applock_key(resource, s.part), s.shared)
-      FROM (SELECT t.part, t.shared FROM applock_steps(lockmode) AS t UNION ALL SELECT 'gate', false) AS s
+      FROM (SELECT t.part, t.shared FROM applock_steps(lockmode) AS t WHERE lockowner = 'Session' OR NOT t.keeps
+            UNION ALL SELECT 'gate', false) AS s
       WHERE applock_holds(applock_key(resource, s.part), s.shared);
       RETURN outcome;
     EXCEPTION WHEN query_canceled THEN NULL;

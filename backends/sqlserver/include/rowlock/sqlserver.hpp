@@ -1,10 +1,18 @@
 #pragma once
 
+#include <chrono>
+#include <stop_token>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include <sqltypes.h>  // SQLHDBC
+
+#include <rowlock/deadline.hpp>
 #include <rowlock/options.hpp>
 #include <rowlock/provider.hpp>
 
+/// Locks in a SQL Server database, over ODBC.
 namespace rowlock::sqlserver {
 
 /// Application locks (`sp_getapplock`, owner Session) in connections of the provider's own: 16 at most, one of which
@@ -23,5 +31,70 @@ namespace rowlock::sqlserver {
 /// @param connection_string of ODBC: "DRIVER={FreeTDS};SERVER=...;PORT=1433;DATABASE=...;UID=...;PWD=..."
 /// @throws connection_error
 [[nodiscard]] provider applock(const std::string& connection_string, options opt = {});
+
+/// Application locks (owner Session) in the session of a connection that the caller has: they are the session's own,
+/// beside whatever else it holds, and end with it. No other connection is opened. There are no upgrade locks: those
+/// need a session each.
+///
+/// Inside a transaction of the caller's both acquiring and releasing work, at once: its rollback changes nothing of
+/// them. Statements are the library's own; attributes of the connection, and the settings of its session, are left
+/// alone. With autocommit off SQL Server begins no transaction for these calls (a driver that begins one itself may:
+/// FreeTDS has one open all the time, psqlODBC begins one with any statement).
+///
+/// The connection does one thing at a time. While a result of the caller's has not been read to its end (a driver
+/// without MARS, such as FreeTDS), acquiring throws `std::logic_error`, and the result is left as it is. Then
+/// `release()` throws `connection_error`, the destructor tells the observer, and either way the lock is given back when
+/// the provider is next used, or ends. Who waits gives way when another thread uses the provider (with SQLCancel), and
+/// is then the last of those who wait. Waiting without limit, and without a stop token, for what the same thread holds
+/// through this provider throws `deadlock_detected`.
+///
+/// A lost connection is noticed when it is next used, and so is one that was closed, or connected anew: every lock is
+/// lost, and the provider answers with `connection_error` from then on.
+/// @param conn connected; must not be freed before the provider and every handle are gone, and be used by no other
+///        thread while one of them is in use, or waits. One provider for each connection.
+/// @throws std::invalid_argument no handle; std::logic_error another such provider lives on it
+/// @throws connection_error it is not connected
+[[nodiscard]] provider applock_on(SQLHDBC conn, options opt = {});
+
+/// Locks in the caller's open transaction (`sp_getapplock`, owner Transaction), released by its commit or rollback;
+/// there is no other way. They are the application locks that `applock()` takes under the same full name, and exclude
+/// those of other connections. Nothing has to be installed.
+///
+/// A transaction is open after BEGIN TRANSACTION, or where SQL_ATTR_AUTOCOMMIT is off; there this may be its first
+/// statement, at the price of one more round trip.
+///
+/// When not to: under SNAPSHOT isolation, to wait for what the last holder has written: the transaction may see what
+/// was there before the wait, and writing to it fails with error 3960. Use READ COMMITTED, or a lock that is acquired
+/// before the transaction begins.
+///
+/// A lock that is not granted, for whatever reason, does not end the transaction, and nothing is held of it; but after
+/// `deadlock_detected` roll back, because others wait for what the transaction has locked. With SET XACT_ABORT ON,
+/// SQL Server itself rolls back when a wait is ended by `stop`, or by a server that does not answer in time.
+///
+/// try_lock: false, somebody else has it and the wait is over. Without a duration it does not wait: one round trip.
+/// With one it blocks until then; 5 s later the call is ended with SQLCancel if the server has not answered. The server
+/// counts in milliseconds, rounded up. lock: without limit, or until `stop` is requested.
+///
+/// @param conn connected, with an open transaction, used by no other thread meanwhile
+/// @param name the full name: 1 to 255 bytes of UTF-8 without NUL; no prefix is put before it
+/// @throws cancelled `stop` was requested
+/// @throws deadlock_detected SQL Server ended the wait because it closed a circle of waits
+/// @throws connection_error the connection failed, or the server refused
+/// @throws std::invalid_argument the name, or no handle; std::logic_error no transaction is open, or a result has not
+///         been read to its end
+void lock(SQLHDBC conn, std::string_view name, std::stop_token stop = {});
+void lock_shared(SQLHDBC conn, std::string_view name, std::stop_token stop = {});
+[[nodiscard]] bool try_lock(SQLHDBC conn, std::string_view name, const wait_bound& w = {});
+[[nodiscard]] bool try_lock_shared(SQLHDBC conn, std::string_view name, const wait_bound& w = {});
+template <class Rep, class Period>
+[[nodiscard]] bool try_lock(SQLHDBC conn, std::string_view name, std::chrono::duration<Rep, Period> wait,
+                            std::stop_token stop = {}) {
+    return try_lock(conn, name, wait_bound{deadline::after(wait), std::move(stop)});
+}
+template <class Rep, class Period>
+[[nodiscard]] bool try_lock_shared(SQLHDBC conn, std::string_view name, std::chrono::duration<Rep, Period> wait,
+                                   std::stop_token stop = {}) {
+    return try_lock_shared(conn, name, wait_bound{deadline::after(wait), std::move(stop)});
+}
 
 }  // namespace rowlock::sqlserver

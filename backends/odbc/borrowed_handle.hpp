@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "handle.hpp"
+
+namespace rowlock::odbc {
+
+/// The caller's connection, claimed for one provider. Tells whether it is still the one that was handed over: closed,
+/// or closed and connected anew, it is another session, which holds none of the locks.
+///
+/// ODBC has no function to ask that. So a statement of our own lies on the connection, never run, with a cursor name
+/// that nobody else has: closing the connection frees it, and driver managers know which statements there are.
+///
+/// Distinct objects: safe.
+/// Shared objects: unsafe.
+class borrowed_handle {
+public:
+    /// @throws std::invalid_argument no handle; std::logic_error it has been claimed before
+    /// @throws connection_error it is not connected
+    borrowed_handle(SQLHDBC theirs, std::string_view backend);
+    ~borrowed_handle();
+    borrowed_handle(const borrowed_handle&) = delete;
+    borrowed_handle& operator=(const borrowed_handle&) = delete;
+
+    /// Asks the driver manager only, not the server.
+    [[nodiscard]] bool still_there() const noexcept;
+
+private:
+    struct claim {
+        explicit claim(SQLHDBC c);
+        ~claim();
+        claim(const claim&) = delete;
+        claim& operator=(const claim&) = delete;
+        const SQLHDBC connection;
+    };
+
+    const claim claim_;
+    const std::string mark_;
+    statement_handle marked_;
+};
+
+}  // namespace rowlock::odbc

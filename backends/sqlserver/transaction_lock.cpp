@@ -1,0 +1,83 @@
+#include "transaction_lock.hpp"
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+
+#include <rowlock/error.hpp>
+
+#include <no_answer.hpp>
+#include <wait_time.hpp>
+
+#include "applock_session.hpp"
+#include "resource_name.hpp"
+
+namespace rowlock::sqlserver {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view backend = "sqlserver";
+constexpr std::chrono::milliseconds operation_timeout = 5s;
+
+// Without autocommit a transaction begins with the first statement; but for Microsoft's driver (SET
+// IMPLICIT_TRANSACTIONS) not with a procedure, only with one that reads or writes a table. This reads no row.
+// https://learn.microsoft.com/sql/t-sql/statements/set-implicit-transactions-transact-sql
+constexpr auto begin_implicitly = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.SCHEMATA WHERE 1 = 0";
+
+constexpr int bad_call = -999;
+
+bool commits_by_itself(const odbc::connection_handle& c) {
+    SQLUINTEGER mode = SQL_AUTOCOMMIT_ON;
+    return !SQL_SUCCEEDED(SQLGetConnectAttr(c.get(), SQL_ATTR_AUTOCOMMIT, &mode, SQL_IS_UINTEGER, nullptr)) ||
+           mode == SQL_AUTOCOMMIT_ON;
+}
+
+// The procedure returns -999 where no transaction is open, with a message that says so.
+bool says_no_transaction(const error& e) {
+    return e.native_code() == bad_call ||
+           std::string_view{e.what()}.find("without an active transaction") != std::string_view::npos;
+}
+
+}  // namespace
+
+bool lock_in_transaction(SQLHDBC theirs, const std::string& name, lock_mode mode, const wait_bound& w) {
+    if (!theirs) throw std::invalid_argument{"no connection handle was given"};
+    const error_context context{.lock_name = name, .backend = std::string{backend}};
+    const auto check_stop = [&] {
+        if (w.stop.stop_requested()) throw cancelled{"waiting for \"" + name + "\" was cancelled", context};
+    };
+    check_stop();
+    const auto resource = resource_of(name);
+    const auto how = mode == lock_mode::exclusive ? applock_mode::exclusive : applock_mode::shared;
+    odbc::canceler canceler;
+    try {
+        if (!commits_by_itself(odbc::connection_handle{theirs})) {
+            odbc::connection c{theirs, "SQL Server", backend};
+            (void)odbc::statement{c, begin_implicitly}.run(canceler, deadline::after(operation_timeout));
+        }
+        applock_session session{theirs, canceler, backend, applock_owner::transaction};
+        for (;;) {
+            const bool waits = !w.until.expired();
+            const auto most = waits ? detail::later(w.until, operation_timeout) : deadline::after(operation_timeout);
+            if (session.get(resource, how, waits ? detail::wait_time(w.until) : 0ms, most, w.stop)) return true;
+            check_stop();
+            if (w.until.expired()) return false;
+        }
+    } catch (const odbc::connection_busy& e) {
+        throw std::logic_error{e.what()};
+    } catch (const detail::no_answer&) {
+        throw;
+    } catch (const deadlock_detected& e) {
+        throw deadlock_detected{e.what() + std::string{"; roll the transaction back, others wait for what it has"},
+                                {.lock_name = name, .backend = e.backend(), .native_code = e.native_code()}};
+    } catch (const connection_error& e) {
+        if (!says_no_transaction(e)) throw;
+        throw std::logic_error{
+            "no transaction is open on this connection: begin one, or switch SQL_ATTR_AUTOCOMMIT off, since this lock "
+            "is "
+            "released by its end"};
+    }
+}
+
+}  // namespace rowlock::sqlserver
