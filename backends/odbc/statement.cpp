@@ -20,10 +20,12 @@ statement::statement(connection& c, std::string_view sql) : connection_{c}, sql_
     if (SQL_SUCCEEDED(SQLGetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, &timeout, SQL_IS_UINTEGER, nullptr)) &&
         timeout != 0)
         (void)SQLSetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, nullptr, SQL_IS_UINTEGER);
+    if (!SQL_SUCCEEDED(prepare())) diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
+}
+
+SQLRETURN statement::prepare() {
     auto text = sql_;
-    if (!SQL_SUCCEEDED(
-            SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()))))
-        diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
+    return SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()));
 }
 
 statement::~statement() {
@@ -92,12 +94,15 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
         connection_.abandon(why.text());
         throw detail::no_answer{connection_.server() + ": " + why.text(), why.context(connection_.backend())};
     }
-    if (why.connection_busy())
+    if (why.connection_busy()) {
+        // FreeTDS has taken the parameters already, and would stumble over them the next time.
+        (void)prepare();
         throw connection_busy{
             "a result of another statement on this connection has not been read to its end: close its "
             "cursor first (" +
                 why.text() + ")",
             why.context(connection_.backend())};
+    }
     if (asked) return outcome::ended;
     why.fail(connection_.server(), connection_.backend());
 }

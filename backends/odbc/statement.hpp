@@ -61,6 +61,7 @@ private:
     void bind(SQLSMALLINT kind, SQLSMALLINT c_type, SQLSMALLINT sql_type, SQLULEN size, SQLPOINTER value,
               SQLLEN* length);
     void bind_column(char* value, std::size_t size);
+    SQLRETURN prepare();
     SQLRETURN execute();
 
     connection& connection_;

@@ -34,49 +34,48 @@ struct caller_fixture {
     }
 
     std::string to = stand_in() ? stand_in_connection_string() : named_server();
-    odbc_connection mine{to}, theirs{to};
+    odbc_connection mine{to}, theirs{to}, onlooker{to};
+    provider others = sqlserver::applock(to);
+    std::string my_session = session_of(mine);
     // Others may use the same server.
     std::string prefix = "t" + std::to_string(getpid()) + "_" + std::to_string(++count) + "_";
     std::string n = prefix + "n", m = prefix + "m", proof = prefix + "proof";
 
-    caller_fixture() { (void)theirs.sql("CREATE TABLE " + proof + " (x int)"); }
+    caller_fixture() { (void)onlooker.sql("CREATE TABLE " + proof + " (x int)"); }
     ~caller_fixture() {
         try {
-            odbc_connection{to}.sql("DROP TABLE " + proof);
+            (void)onlooker.sql("DROP TABLE " + proof);
         } catch (const std::exception&) {  // somebody's transaction still has it, or the server is gone
         }
     }
 
-    [[nodiscard]] bool free(const std::string& name) const {
-        return sqlserver::applock(to).try_acquire(name).has_value();
+    [[nodiscard]] bool free(const std::string& name) { return others.try_acquire(name).has_value(); }
+    /// Until the server says that `session` waits for a lock.
+    [[nodiscard]] bool waiting(const std::string& session) {
+        const auto asked = [&](const std::string& query) { return onlooker.sql(query + session) != "0"; };
+        return eventually([&] {
+            try {
+                return asked(stand_in() ? "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = "
+                                        : "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE wait_type LIKE 'LCK%' AND "
+                                          "session_id = ");
+            } catch (const std::exception&) {  // Babelfish has no such view, but PostgreSQL's own
+                return asked(
+                    "SELECT COUNT(*) FROM pg_catalog.pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = ");
+            }
+        });
     }
-    /// How many wait for an applock in this database.
-    [[nodiscard]] std::string waiters() const {
-        odbc_connection c{to};
-        try {
-            return c.sql(stand_in() ? "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND "
-                                      "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                                    : "SELECT COUNT(*) FROM sys.dm_tran_locks WHERE resource_type = 'APPLICATION' AND "
-                                      "request_status = 'WAIT' AND resource_description LIKE '%" +
-                                          prefix + "%'");
-        } catch (const std::exception&) {  // Babelfish has no such view, but PostgreSQL's own
-            return c.sql("SELECT COUNT(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted = 0");
-        }
-    }
-    [[nodiscard]] bool waiting() const {
-        return eventually([&] { return waiters() != "0"; });
-    }
+    [[nodiscard]] bool waiting() { return waiting(my_session); }
 
     static std::string session_of(odbc_connection& c) {
         return c.sql(stand_in() ? "SELECT pg_backend_pid()" : "SELECT @@SPID");
     }
     void kill(const std::string& session) {
-        (void)theirs.sql(stand_in() ? "SELECT pg_terminate_backend(" + session + ")" : "KILL " + session);
+        (void)onlooker.sql(stand_in() ? "SELECT pg_terminate_backend(" + session + ")" : "KILL " + session);
     }
 
     // The transaction takes statements, and what it does is there after its commit.
     void check_usable(odbc_connection& c) const { (void)c.sql("INSERT INTO " + proof + " VALUES (1)"); }
-    std::string proofs() { return theirs.sql("SELECT COUNT(*) FROM " + proof); }
+    std::string proofs() { return onlooker.sql("SELECT COUNT(*) FROM " + proof); }
 
 private:
     static std::string named_server() {

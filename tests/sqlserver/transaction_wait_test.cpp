@@ -108,13 +108,12 @@ BOOST_AUTO_TEST_CASE(a_stop_that_races_with_the_grant) {
 BOOST_AUTO_TEST_CASE(a_killed_session_ends_the_wait) {
     (void)theirs.sql(begin);
     sqlserver::lock(theirs.handle(), n);
-    const auto session = session_of(mine);
     auto outcome = in_background([&] {
         (void)mine.sql(begin);
         return throws<rowlock::connection_error>([&] { sqlserver::lock(mine.handle(), n); });
     });
     BOOST_TEST(waiting());
-    kill(session);
+    kill(my_session);
     BOOST_TEST(outcome.get());
     (void)theirs.sql("COMMIT");
     BOOST_TEST(free(n));
