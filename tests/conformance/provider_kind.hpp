@@ -41,6 +41,7 @@ struct provider_kind {
     bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
     bool purges = operates;    ///< has purge(), even if it has no break_lock()
     bool counts_readers = inspects;  ///< `holders_in_database` tells each one who shares
+    bool counts_permits = true;      ///< and the permits of a semaphore that has more than eight
 };
 
 /// Every provider that this build has. A new back end is one more entry.

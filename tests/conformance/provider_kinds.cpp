@@ -232,7 +232,7 @@ public:
         if (past().is_free(resource)) return 0;
         if (!past().is_free(resource, "IntentExclusive")) return 1;
         int permits = 0;
-        for (std::uint32_t i = 0; i < 100; ++i) permits += !past().is_free(sqlserver::permit_of(name, i));
+        for (std::uint32_t i = 0; i < 8; ++i) permits += !past().is_free(sqlserver::permit_of(name, i));
         return permits;
     }
 
@@ -355,6 +355,7 @@ std::vector<provider_kind> provider_kinds() {
                        [](options o) { return std::make_unique<applock_store>(std::move(o)); },
                        {"sqlserver+applock", "sqlserver"},
                        true,
+                       false,
                        false,
                        false});
 #endif
