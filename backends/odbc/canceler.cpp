@@ -7,6 +7,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// So long a call is left alone. FreeTDS puts a cancellation into the buffer in which the request may still be written,
+// and sends one only for each call: what comes before the request has no effect, and none comes after it.
+constexpr auto to_begin = 10ms;
+
 boot_clock::time_point on_boot_clock(deadline d) {
     if (d.is_never()) return boot_clock::time_point::max();
     const auto now = boot_clock::now();
@@ -17,7 +21,10 @@ boot_clock::time_point on_boot_clock(deadline d) {
 }  // namespace
 
 canceler::watch::watch(canceler& by, SQLHSTMT statement, deadline d, const std::stop_token& stop)
-    : by_{by}, statement_{statement}, at_{on_boot_clock(d)} {
+    : by_{by},
+      statement_{statement},
+      not_before_{boot_clock::now() + to_begin},
+      at_{std::max(on_boot_clock(d), not_before_)} {
     const auto at = at_;
     {
         const std::lock_guard lock{by_.mutex_};
@@ -42,9 +49,9 @@ bool canceler::watch::asked() const {
 void canceler::watch::end_now() {
     {
         const std::lock_guard lock{by_.mutex_};
-        at_ = boot_clock::time_point::min();
+        at_ = not_before_;
     }
-    by_.worker_.run_now();
+    by_.worker_.run_by(not_before_);
 }
 
 boot_clock::time_point canceler::work() {

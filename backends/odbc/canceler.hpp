@@ -22,7 +22,8 @@ namespace rowlock::odbc {
 /// statement of its own whenever it changes. Asynchronous execution is missing in FreeTDS and psqlODBC. SQLCancel from
 /// another thread is what all drivers have.
 ///
-/// It asks until the call has returned, as it may come before the server has begun with the statement.
+/// It leaves a call its first 10 ms, and then asks until it has returned: a cancellation that comes before the server
+/// has begun with the statement has no effect.
 ///
 /// Distinct objects: safe.
 /// Shared objects: safe.
@@ -50,6 +51,7 @@ public:
 
         canceler& by_;
         const SQLHSTMT statement_;
+        const boot_clock::time_point not_before_;
         boot_clock::time_point at_;  ///< the rest: under the canceler's lock
         std::chrono::milliseconds pause_{10};
         bool canceling_ = false;

@@ -1,5 +1,7 @@
 #include "statement.hpp"
 
+#include <cstdint>
+
 #include <no_answer.hpp>
 
 namespace rowlock::odbc {
@@ -51,6 +53,15 @@ statement& statement::parameter(SQLINTEGER& value) {
 
 statement& statement::parameter(wide_text& value) {
     bind(SQL_PARAM_INPUT, SQL_C_WCHAR, SQL_WVARCHAR, wide_text::capacity, value.data(), value.bytes());
+    return *this;
+}
+
+statement& statement::driver_timeout(std::chrono::milliseconds t) {
+    const auto seconds = static_cast<std::uintptr_t>(std::chrono::ceil<std::chrono::seconds>(t).count());
+    // One that cannot do it says so, and does without.
+    (void)SQLSetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT,
+                         reinterpret_cast<SQLPOINTER>(seconds),  // NOLINT(performance-no-int-to-ptr): as ODBC has it
+                         SQL_IS_UINTEGER);
     return *this;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <stop_token>
 #include <string>
@@ -44,6 +45,11 @@ public:
         bind_column(value.data(), Size);
         return *this;
     }
+
+    /// The driver's own timeout, in case that it does not heed SQLCancel; counts whole seconds, rounded up. FreeTDS
+    /// closes the connection where the server does not answer to a cancellation for so long, which is what ends a call
+    /// on a network that is dead.
+    statement& driver_timeout(std::chrono::milliseconds t);
 
     enum class outcome {
         done,

@@ -5,9 +5,7 @@
 
 #include <rowlock/error.hpp>
 
-#include <connection_pool.hpp>
 #include <no_answer.hpp>
-#include <wait_time.hpp>
 
 #include "resource_name.hpp"
 
@@ -45,28 +43,37 @@ void undo(applock_session& s, Statement release) noexcept {
 
 }  // namespace
 
-applock_backend::applock_backend(const make_source& make)
-    : source_{make(canceler_, [this](member& m, const std::string& why) { session_gone(m, why); })} {}
-
-applock_backend::applock_backend(const std::string& connection_string, deadline d)
-    : applock_backend{[&](odbc::canceler& canceler, source::gone_function gone) {
-          auto open = [environment = std::make_shared<const odbc::environment>(name), &canceler, connection_string](
-                          std::uint64_t id, deadline until) {
-              return std::make_shared<member>(id, *environment, canceler, connection_string, name, until);
-          };
-          return std::make_unique<detail::connection_pool<applock_session>>(std::move(open), "SQL Server", name,
-                                                                            std::move(gone));
-      }} {
-    (void)sessions_.any(d);
+applock_backend::applock_backend(const std::string& connection_string, std::chrono::milliseconds operation_timeout)
+    : operation_timeout_{operation_timeout},
+      sessions_{[this, connection_string](std::uint64_t id, deadline until) {
+                    struct kept {
+                        kept(std::shared_ptr<client> c, std::uint64_t n, const std::string& to, deadline d)
+                            : of{std::move(c)}, m{n, of->environment, of->canceler, to, name, d} {}
+                        const std::shared_ptr<client> of;
+                        member m;
+                    };
+                    const auto made = std::make_shared<kept>(client_, id, connection_string, until);
+                    made->m.s.driver_timeout(operation_timeout_);
+                    return std::shared_ptr<member>{made, &made->m};
+                },
+                "SQL Server", name, [this](member& m, const std::string& why) { session_gone(m, why); }},
+      pulse_{sessions_, operation_timeout} {
+    (void)sessions_.any(deadline::after(operation_timeout));
 }
 
-// Giving back is the handles' affair; those that are left have been told so. A connection pool of the driver manager
-// would keep what is left in the sessions.
+// A connection pool of the driver manager would keep what is left in the sessions.
 applock_backend::~applock_backend() {
     do_listen(nullptr);
-    std::vector<request_id> left;
-    for (const auto& [id, h] : holdings_) left.push_back(id);
-    for (const auto& id : left) forget(id);
+    std::vector<left_over> left;
+    for (auto& [id, h] : holdings_) {
+        const auto resource = resource_of(h.request.name);
+        if (!h.permit.empty()) left.push_back({h.at, h.permit});
+        if (h.converted) left.push_back({h.at, resource});
+        left.push_back({h.at, resource});
+    }
+    holdings_.clear();
+    names_.clear();
+    close_all(sessions_, std::move(left), operation_timeout_);
 }
 
 backend_traits applock_backend::do_traits() const {
@@ -82,7 +89,7 @@ void applock_backend::do_listen(listener* l) {
 
 std::optional<grant> applock_backend::do_try_acquire(const lock_request& r, deadline d) {
     if (auto got = held_by(r)) return got;
-    if (r.upgrade) return convert(r, 0ms, d, {});
+    if (r.upgrade) return try_convert(r, d);
     if (!room_.anybody(r.name))
         if (auto got = attempt(r, d)) return got;
     if (r.queued) room_.join(r);
@@ -106,7 +113,10 @@ bool applock_backend::admits(const lock_request& r) const {
 std::shared_ptr<applock_backend::member> applock_backend::sharing(const lock_request& r) const {
     const std::lock_guard lock{mutex_};
     const auto n = names_.find(r.name);
-    return n == names_.end() || n->second.sharing.empty() ? nullptr : n->second.sharing.front().first;
+    if (n == names_.end() || n->second.held.shared == 0) return nullptr;
+    const auto& all = n->second.times;
+    const auto found = std::find_if(all.begin(), all.end(), [](const auto& t) { return !t.first->reserved; });
+    return found == all.end() ? nullptr : found->first;
 }
 
 // One question in a session that may hold other names.
@@ -119,7 +129,7 @@ std::optional<grant> applock_backend::attempt(const lock_request& r, deadline d)
                 "no connection to SQL Server is left for an upgrade lock, which needs one of its own",
                 {.lock_name = r.name, .backend = std::string{name}}};
         if (!(*here)->try_get(resource_of(r.name), applock_mode::update, d)) return std::nullopt;
-        return record_upgrade(r, std::move(*here));
+        return record(r, *here);
     }
     if (r.mode == lock_mode::shared)
         if (const auto at = sharing(r)) return share_again(r, at, d);
@@ -142,7 +152,7 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
     };
     try {
         const auto here = sessions_.that(at, d);
-        const bool got = here->try_get(resource, applock_mode::shared, d);
+        const bool got = get_here(r, here, resource, applock_mode::shared, d);
         give_back();
         if (!got) return std::nullopt;
         return record(r, here);
@@ -153,24 +163,25 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
 }
 
 // Nobody overtakes the head of the queue, who holds its resource.
-std::optional<grant> applock_backend::attempt_permit(const lock_request& r, const use& here, deadline d) {
+std::optional<grant> applock_backend::attempt_permit(const lock_request& r, const pool::use& here, deadline d) {
     const auto queue = queue_of(r.name);
     if (!here->try_get(queue, applock_mode::shared, d)) return std::nullopt;
     undo(*here, [&] { here->release(queue, d); });
     return take_permit(r, here, d);
 }
 
-std::optional<grant> applock_backend::take_permit(const lock_request& r, const use& here, deadline d) {
+std::optional<grant> applock_backend::take_permit(const lock_request& r, const pool::use& here, deadline d) {
     const auto resource = resource_of(r.name);
-    if (!here->try_get(resource, applock_mode::intent_exclusive, d)) return std::nullopt;
+    const bool first = times_held(r.name, here.who()) == 0;
+    if (!get_here(r, here, resource, applock_mode::intent_exclusive, d)) return std::nullopt;
     try {
         for (auto& permit : choose_permits(r))
             if (here->try_get(permit, applock_mode::exclusive, d)) return record(r, here, std::move(permit));
     } catch (...) {
-        undo(*here, [&] { here->release(resource, d); });
+        undo(*here, [&] { here->release(resource, d, first); });
         throw;
     }
-    undo(*here, [&] { here->release(resource, d); });
+    undo(*here, [&] { here->release(resource, d, first); });
     return std::nullopt;
 }
 
@@ -196,12 +207,11 @@ std::vector<std::string> applock_backend::choose_permits(const lock_request& r) 
 
 std::optional<grant> applock_backend::do_await(const lock_request& r, const wait_bound& w,
                                                std::chrono::milliseconds operation_timeout) {
-    if (r.upgrade) return convert(r, detail::wait_time(w.until), detail::later(w.until, operation_timeout), w.stop);
+    if (r.upgrade) return wait_converting(r, w, operation_timeout);
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
         auto here = sessions_.without_locks(deadline::after(operation_timeout));
-        auto got = here ? wait_here(r, std::move(*here), w, operation_timeout)
-                        : attempt(r, deadline::after(operation_timeout));
+        auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
         if (got) room_.leave(r.id);
         if (got || w.over() || here) return got;
     } catch (...) {
@@ -212,23 +222,21 @@ std::optional<grant> applock_backend::do_await(const lock_request& r, const wait
     return std::nullopt;
 }
 
-std::optional<grant> applock_backend::wait_here(const lock_request& r, use here, const wait_bound& w,
+std::optional<grant> applock_backend::wait_here(const lock_request& r, const pool::use& here, const wait_bound& w,
                                                 std::chrono::milliseconds operation_timeout) {
     if (r.mode == lock_mode::permit) return wait_for_permit(r, here, w, operation_timeout);
-    if (!here->get(resource_of(r.name), mode_of(r), detail::wait_time(w.until),
-                   detail::later(w.until, operation_timeout), w.stop))
+    if (!wait_for_applock(sessions_, here.who(), resource_of(r.name), mode_of(r), w, operation_timeout))
         return std::nullopt;
-    return r.mode == lock_mode::upgrade ? record_upgrade(r, std::move(here)) : record(r, here);
+    return record(r, here);
 }
 
 // Waits for the head of the queue in the server. Only the head looks for a free permit, again and again, with
 // pauses of 1 to 32 ms in between: the server cannot wait for one of several locks.
-std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, const use& here, const wait_bound& w,
+std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, const pool::use& here, const wait_bound& w,
                                                       std::chrono::milliseconds operation_timeout) {
     const auto operation = [&] { return deadline::after(operation_timeout); };
     const auto queue = queue_of(r.name);
-    if (!here->get(queue, applock_mode::exclusive, detail::wait_time(w.until),
-                   detail::later(w.until, operation_timeout), w.stop))
+    if (!wait_for_applock(sessions_, here.who(), queue, applock_mode::exclusive, w, operation_timeout))
         return std::nullopt;
     std::optional<grant> got;
     try {
@@ -245,27 +253,42 @@ std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, con
     return got;
 }
 
-// From Update to Exclusive, in the session that has it. It goes before all who wait for the name: the server puts
-// conversions first.
-std::optional<grant> applock_backend::convert(const lock_request& r, std::optional<std::chrono::milliseconds> wait,
-                                              deadline d, const std::stop_token& stop) {
-    applock_session* s = nullptr;
-    {
-        const std::lock_guard lock{mutex_};
-        const auto found = holdings_.find(r.id);
-        if (found == holdings_.end() || !found->second.own)
-            throw lock_lost{"the session that held it is gone", {.lock_name = r.name, .backend = std::string{name}}};
-        s = &**found->second.own;  // nobody else has to do with this one
-    }
-    if (!s->get(resource_of(r.name), applock_mode::exclusive, wait, d, stop)) return std::nullopt;
+// --- from Update to Exclusive, in the session that has it ------------------------------------------------------------
+
+// It goes before all who wait for the name: the server puts conversions first.
+std::optional<grant> applock_backend::try_convert(const lock_request& r, deadline d) {
+    const auto here = sessions_.that(to_convert(r), d);
+    if (!here->try_get(resource_of(r.name), applock_mode::exclusive, d)) return std::nullopt;
+    return converted(r);
+}
+
+std::optional<grant> applock_backend::wait_converting(const lock_request& r, const wait_bound& w,
+                                                      std::chrono::milliseconds operation_timeout) {
+    const auto here = sessions_.that(to_convert(r), deadline::after(operation_timeout));
+    if (!wait_for_applock(sessions_, here.who(), resource_of(r.name), applock_mode::exclusive, w, operation_timeout))
+        return std::nullopt;
+    return converted(r);
+}
+
+std::shared_ptr<applock_backend::member> applock_backend::to_convert(const lock_request& r) const {
     const std::lock_guard lock{mutex_};
-    auto& h = holdings_.at(r.id);
+    const auto found = holdings_.find(r.id);
+    if (found == holdings_.end())
+        throw lock_lost{"the session that held it is gone", {.lock_name = r.name, .backend = std::string{name}}};
+    return found->second.at;
+}
+
+grant applock_backend::converted(const lock_request& r) {
+    const std::lock_guard lock{mutex_};
+    const auto found = holdings_.find(r.id);
+    if (found == holdings_.end()) return {};  // it has been told that it is lost
+    auto& h = found->second;
     h.converted = true;
     auto& held = names_.find(r.name)->second.held;
     held.remove(lock_mode::upgrade);
     held.add(lock_mode::exclusive);
     h.request.mode = lock_mode::exclusive;
-    return grant{};
+    return {};
 }
 
 std::optional<grant> applock_backend::do_abandon(const lock_request& r, deadline) {
@@ -275,51 +298,51 @@ std::optional<grant> applock_backend::do_abandon(const lock_request& r, deadline
 
 // --- the table ------------------------------------------------------------------------------------------------------
 
-grant applock_backend::record(const lock_request& r, const use& u, std::string permit) {
+grant applock_backend::record(const lock_request& r, const pool::use& u, std::string permit) {
     ++u.who()->locks;
+    if (r.mode == lock_mode::upgrade) u.who()->reserved = true;
+    pulse_.start();
     const std::lock_guard lock{mutex_};
     auto& n = names_[r.name];
     n.held.add(r.mode);
     if (r.mode == lock_mode::permit) n.permits.push_back(permit);
-    if (r.mode == lock_mode::shared) {
-        const auto here =
-            std::find_if(n.sharing.begin(), n.sharing.end(), [&](const auto& s) { return s.first == u.who(); });
-        if (here != n.sharing.end())
-            ++here->second;
-        else
-            n.sharing.emplace_back(u.who(), 1);
-    }
-    holdings_.emplace(r.id, holding{r, u.who(), std::move(permit), std::nullopt});
+    if (const auto here = entry_of(n, u.who()); here != n.times.end())
+        ++here->second;
+    else
+        n.times.emplace_back(u.who(), 1);
+    holdings_.emplace(r.id, holding{r, u.who(), std::move(permit)});
     return {};
 }
 
-grant applock_backend::record_upgrade(const lock_request& r, use u) {
-    ++u.who()->locks;
+std::size_t applock_backend::times_held(std::string_view n, const std::shared_ptr<member>& at) {
     const std::lock_guard lock{mutex_};
-    names_[r.name].held.add(r.mode);
-    auto at = u.who();
-    holdings_.emplace(r.id, holding{r, std::move(at), {}, std::move(u)});
-    return {};
+    const auto found = names_.find(n);
+    if (found == names_.end()) return 0;
+    const auto here = entry_of(found->second, at);
+    return here == found->second.times.end() ? 0 : here->second;
+}
+
+// In a mode that the session may hold already.
+bool applock_backend::get_here(const lock_request& r, const pool::use& here, const std::string& resource,
+                               std::string_view mode, deadline d) {
+    return times_held(r.name, here.who()) > 0 ? here->try_get_again(resource, mode, d)
+                                              : here->try_get(resource, mode, d);
 }
 
 void applock_backend::forget(const request_id& id) {
-    decltype(holdings_)::node_type gone;  // ends behind the lock: it may put a session back, which may be lost
     const std::lock_guard lock{mutex_};
-    gone = holdings_.extract(id);
-    if (!gone) return;
-    const auto& h = gone.mapped();
+    const auto found = holdings_.find(id);
+    if (found == holdings_.end()) return;
+    const auto& h = found->second;
     --h.at->locks;
-    forgotten_.notify_all();
+    h.at->reserved = false;
     const auto n = names_.find(h.request.name);
     auto& state = n->second;
     state.held.remove(h.request.mode);
     if (h.request.mode == lock_mode::permit) std::erase(state.permits, h.permit);
-    if (h.request.mode == lock_mode::shared) {
-        const auto here =
-            std::find_if(state.sharing.begin(), state.sharing.end(), [&](const auto& s) { return s.first == h.at; });
-        if (--here->second == 0) state.sharing.erase(here);
-    }
+    if (const auto here = entry_of(state, h.at); --here->second == 0) state.times.erase(here);
     if (state.held.none()) names_.erase(n);
+    holdings_.erase(found);
 }
 
 void applock_backend::session_gone(member& m, const std::string& why) {
@@ -340,53 +363,49 @@ void applock_backend::session_gone(member& m, const std::string& why) {
 void applock_backend::do_release(const lock_request& r, deadline d) {
     std::shared_ptr<member> at;
     std::string permit;
-    bool own = false, converted = false;
     {
         const std::lock_guard lock{mutex_};
         const auto found = holdings_.find(r.id);
         if (found == holdings_.end()) return;
-        const auto& h = found->second;
-        at = h.at;
-        permit = h.permit;
-        own = h.own.has_value();
-        converted = h.converted;
+        at = found->second.at;
+        permit = found->second.permit;
     }
-    const auto give_back = [&](applock_session& s) {
-        const auto resource = resource_of(r.name);
-        if (!permit.empty()) s.release(permit, d);
-        if (converted) s.release(resource, d);
-        s.release(resource, d);
-    };
-    if (own) {
-        try {
-            give_back(at->s);
-        } catch (const detail::no_answer&) {
-            forget(r.id);  // closes it
-            throw;
-        }
-        forget(r.id);
-        return;
-    }
+    const auto resource = resource_of(r.name);
     const auto here = sessions_.that(at, d);
-    give_back(*here);
+    // What is done is not asked for once more, if the rest fails and is tried again.
+    if (!permit.empty()) {
+        here->release(permit, d);
+        const std::lock_guard lock{mutex_};
+        if (const auto found = holdings_.find(r.id); found != holdings_.end())
+            std::erase(names_.find(r.name)->second.permits, std::exchange(found->second.permit, {}));
+    }
+    if (is_converted(r.id)) {
+        here->release(resource, d, false);
+        const std::lock_guard lock{mutex_};
+        if (const auto found = holdings_.find(r.id); found != holdings_.end()) found->second.converted = false;
+    }
+    here->release(resource, d, times_held(r.name, at) == 1);
     forget(r.id);
+}
+
+bool applock_backend::is_converted(const request_id& id) const {
+    const std::lock_guard lock{mutex_};
+    const auto found = holdings_.find(id);
+    return found != holdings_.end() && found->second.converted;
 }
 
 renewal applock_backend::do_verify(const lock_request& r, deadline d) {
     std::shared_ptr<member> at;
-    bool own = false;
     {
         const std::lock_guard lock{mutex_};
         const auto found = holdings_.find(r.id);
         if (found == holdings_.end())
             return {.held = false, .reason = loss_reason::connection, .detail = "the session that held it is gone"};
         at = found->second.at;
-        own = found->second.own.has_value();
     }
     try {
-        const auto resource = resource_of(r.name);
-        const bool held = !(own ? at->s.mode_of(resource, d) : sessions_.that(at, d)->mode_of(resource, d)).empty();
-        if (held) return {.expires_at = boot_clock::time_point::max()};
+        if (!sessions_.that(at, d)->mode_of(resource_of(r.name), d).empty())
+            return {.expires_at = boot_clock::time_point::max()};
     } catch (const detail::no_answer& e) {
         return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
     }

@@ -15,6 +15,9 @@ constexpr auto get_applock = "{?=call sp_getapplock(?,?,?,?)}";
 constexpr auto release_applock = "{?=call sp_releaseapplock(?,?)}";
 // principal, resource, owner
 constexpr auto mode_of_applock = "SELECT APPLOCK_MODE(?,?,?)";
+// principal, resource, mode, owner: '1' if it could be had
+constexpr auto test_applock = "SELECT APPLOCK_TEST(?,?,?,?)";
+constexpr auto sign_of_life = "SELECT 1";
 
 // What sp_getapplock returns.
 namespace code {
@@ -23,6 +26,7 @@ constexpr int granted_after_waiting = 1;
 constexpr int timed_out = -1;
 constexpr int canceled = -2;
 constexpr int deadlock = -3;
+constexpr int refused = -999;
 constexpr int none = -1000;  // none of its own: the driver brought no return value
 }  // namespace code
 
@@ -39,7 +43,8 @@ applock_session::applock_session(const odbc::environment& e, odbc::canceler& c, 
       connection_{e, connection_string, "SQL Server", backend, d},
       get_{connection_, get_applock},
       release_{connection_, release_applock},
-      ask_mode_{connection_, mode_of_applock} {
+      ask_mode_{connection_, mode_of_applock},
+      ask_{connection_, sign_of_life} {
     bind(applock_owner::session);
 }
 
@@ -48,7 +53,8 @@ applock_session::applock_session(SQLHDBC theirs, odbc::canceler& c, std::string_
       connection_{theirs, "SQL Server", backend},
       get_{connection_, get_applock},
       release_{connection_, release_applock},
-      ask_mode_{connection_, mode_of_applock} {
+      ask_mode_{connection_, mode_of_applock},
+      ask_{connection_, sign_of_life} {
     bind(owner);
 }
 
@@ -66,7 +72,8 @@ bool applock_session::get(std::string_view resource, std::string_view mode,
     mode_.assign(mode);
     wait_ms_ = wait ? static_cast<SQLINTEGER>(wait->count()) : for_ever;
     code_ = code::none;
-    if (get_.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled)
+    auto& s = wait_ms_ == 0 ? get_ : waiting_get();
+    if (s.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled)
         return ended_get(resource, mode, stop.stop_requested() || wait_ms_ != 0);
     switch (code_) {
         case code::granted:
@@ -78,11 +85,50 @@ bool applock_session::get(std::string_view resource, std::string_view mode,
             throw deadlock_detected{"SQL Server ended this wait, because it closed a circle of waits",
                                     {.backend = std::string{connection_.backend()}, .native_code = code_}};
         case code::none:
-            abandon("the driver brought no return value");
-            fail("the driver brought no return value of sp_getapplock", 0);
+            give_up("the driver brought no return value of sp_getapplock");
+        case code::refused:
+            return refused_get(wait_ms_ != 0, d);
         default:
             fail("sp_getapplock refused the request", code_);
     }
+}
+
+odbc::statement& applock_session::waiting_get() {
+    if (!waiting_get_) {
+        waiting_get_.emplace(connection_, get_applock);
+        waiting_get_->result(code_).parameter(resource_).parameter(mode_).parameter(owner_).parameter(wait_ms_);
+    }
+    return *waiting_get_;
+}
+
+// Babelfish refuses also where it is busy and nobody waits. If it is free by now, that is no longer to be told.
+bool applock_session::refused_get(bool waited, deadline d) {
+    std::array<char, 16> could_be_had{};
+    if (!waited) {
+        odbc::statement test{connection_, test_applock};
+        test.parameter(principal_).parameter(resource_).parameter(mode_).parameter(owner_).column(could_be_had);
+        for (int i = 0; i < 3; ++i) {
+            if (test.run(canceler_, d) == odbc::statement::outcome::ended) break;
+            if (could_be_had[0] == '0') return false;
+            code_ = code::none;
+            if (get_.run(canceler_, d) == odbc::statement::outcome::ended)
+                give_up("SQL Server did not say whether a lock was granted");
+            if (code_ == code::granted || code_ == code::granted_after_waiting) return true;
+            if (code_ == code::timed_out) return false;
+        }
+    }
+    fail("sp_getapplock refused the request", code_);
+}
+
+bool applock_session::try_get_again(std::string_view resource, std::string_view mode, deadline d) {
+    resource_.assign(resource);
+    mode_.assign(mode);
+    wait_ms_ = 0;
+    code_ = code::none;
+    if (get_.run(canceler_, d) == odbc::statement::outcome::ended || code_ == code::none || code_ == code::canceled)
+        give_up("SQL Server did not say whether a lock is shared once more");
+    if (code_ == code::granted || code_ == code::granted_after_waiting) return true;
+    return code_ == code::timed_out ? false : refused_get(false, d);
 }
 
 // It may have been granted in the moment in which it was ended. The mode tells a conversion, which leaves the weaker
@@ -93,24 +139,38 @@ bool applock_session::ended_get(std::string_view resource, std::string_view mode
     fail("SQL Server did not answer within the time allowed", code_);
 }
 
-void applock_session::release(std::string_view resource, deadline d) {
+void applock_session::release(std::string_view resource, deadline d, bool last) {
     resource_.assign(resource);
     code_ = code::none;
     if (release_.run(canceler_, d) == odbc::statement::outcome::ended &&
-        !mode_of(resource, deadline::after(to_find_out)).empty())
+        !mode_of(resource, deadline::after(to_find_out)).empty()) {
+        if (!last) give_up("SQL Server did not say how often a lock is still held");
         fail("SQL Server did not release a lock within the time allowed", code_);
+    }
     if (code_ < 0 && code_ != code::none) fail("sp_releaseapplock: the session does not hold the lock", code_);
 }
 
 std::string_view applock_session::mode_of(std::string_view resource, deadline d) {
     resource_.assign(resource);
     held_[0] = '\0';
-    if (ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended || held_[0] == '\0') {
-        abandon("SQL Server did not say what the session holds");
-        throw detail::no_answer{last_words(), {.backend = std::string{connection_.backend()}}};
-    }
+    if (ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended || held_[0] == '\0')
+        give_up("SQL Server did not say what the session holds");
     const std::string_view held{held_.data()};
     return held == "NoLock" ? std::string_view{} : held;
+}
+
+void applock_session::ask(deadline d) {
+    if (ask_.run(canceler_, d) == odbc::statement::outcome::ended)
+        give_up("SQL Server did not answer within the time allowed");
+}
+
+void applock_session::driver_timeout(std::chrono::milliseconds t) {
+    for (auto* const s : {&get_, &release_, &ask_mode_, &ask_}) s->driver_timeout(t);
+}
+
+void applock_session::give_up(const char* why) {
+    abandon(why);
+    throw detail::no_answer{why, {.backend = std::string{connection_.backend()}}};
 }
 
 void applock_session::fail(const std::string& why, int code) const {

@@ -56,9 +56,21 @@ public:
     [[nodiscard]] bool try_get(std::string_view resource, std::string_view mode, deadline d) {
         return get(resource, mode, std::chrono::milliseconds{0}, d);
     }
+    /// Once more what the session holds in that mode. Where no answer comes, nobody can tell how often it is held: then
+    /// the session is not usable any more.
+    [[nodiscard]] bool try_get_again(std::string_view resource, std::string_view mode, deadline d);
 
+    /// @param last the session holds it once. Otherwise, where no answer comes, the session is not usable any more
     /// @throws connection_error also if the session does not hold it
-    void release(std::string_view resource, deadline d);
+    void release(std::string_view resource, deadline d, bool last = true);
+
+    /// Asks the server for a sign of life.
+    /// @throws no_answer there was none
+    void ask(deadline d);
+
+    /// What the driver may add to the deadline of a call that does not wait in the server, where SQLCancel does not
+    /// help.
+    void driver_timeout(std::chrono::milliseconds t);
 
     /// In which mode the session holds it, as the server sees it; empty: not at all. Valid until the next call.
     /// @throws no_answer
@@ -73,6 +85,9 @@ public:
 private:
     void bind(std::string_view owner);
     [[nodiscard]] bool ended_get(std::string_view resource, std::string_view mode, bool waited);
+    [[nodiscard]] bool refused_get(bool waited, deadline d);
+    odbc::statement& waiting_get();
+    [[noreturn]] void give_up(const char* why);
     [[noreturn]] void fail(const std::string& why, int code) const;
 
     odbc::canceler& canceler_;
@@ -87,6 +102,8 @@ private:
     odbc::statement get_;
     odbc::statement release_;
     odbc::statement ask_mode_;
+    odbc::statement ask_;
+    std::optional<odbc::statement> waiting_get_;  ///< has no driver's timeout: it waits as long as it is told to
 };
 
 }  // namespace rowlock::sqlserver

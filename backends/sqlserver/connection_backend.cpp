@@ -1,20 +1,34 @@
 #include "connection_backend.hpp"
 
+#include <algorithm>
+#include <set>
 #include <stdexcept>
 #include <stop_token>
-#include <thread>
 #include <utility>
 
 #include <rowlock/error.hpp>
 
+#include <no_answer.hpp>
 #include <wait_time.hpp>
 
+#include "applock_backend.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr auto name = applock_backend::name;
+
+// Each one takes a round trip. Who waits asks for others by chance the next time.
+constexpr std::size_t permits_at_once = 64;
+
+std::string_view mode_of(const lock_request& r) {
+    return r.mode == lock_mode::exclusive ? applock_mode::exclusive
+           : r.mode == lock_mode::shared  ? applock_mode::shared
+                                          : applock_mode::intent_exclusive;
+}
 
 // To ask for a lock on a connection that is not ready for it is the caller's mistake; to let go of one is not.
 template <class Ask>
@@ -26,15 +40,24 @@ auto asking(Ask ask) {
     }
 }
 
+// Undoes what was taken on the way to something that failed. If that cannot be done, the session counts as lost.
+template <class Release>
+void undo(applock_session& s, Release release) noexcept {
+    try {
+        release();
+    } catch (const std::exception& e) {
+        s.abandon(e.what());
+    }
+}
+
 }  // namespace
 
 connection_backend::connection_backend(SQLHDBC theirs)
-    : applock_backend{[&](odbc::canceler& canceler, source::gone_function gone) {
-          return std::make_unique<borrowed>(theirs, "SQL Server", name, std::move(gone), theirs, canceler, name);
-      }},
-      connection_{static_cast<borrowed&>(sessions_)} {}
+    : connection_{theirs, "SQL Server", name, [this](auto&, const std::string& why) { session_gone(why); },
+                  theirs, canceler_,    name} {}
 
 connection_backend::~connection_backend() {
+    do_listen(nullptr);
     try {
         pay(deadline::after(1s));
     } catch (const std::exception&) {  // then they end with the connection
@@ -42,27 +65,75 @@ connection_backend::~connection_backend() {
 }
 
 // Who waits gives way to other work on the connection, and is then the last of those who wait.
-backend_traits connection_backend::do_traits() const {
-    auto t = applock_backend::do_traits();
-    t.upgrade_mutex = false;
-    t.fair = false;
-    return t;
+backend_traits connection_backend::do_traits() const { return {.name = name, .shared_mutex = true, .semaphore = true}; }
+
+void connection_backend::do_listen(listener* l) {
+    const std::lock_guard lock{listening_};
+    listener_ = l;
 }
+
+// --- trying ---------------------------------------------------------------------------------------------------------
 
 std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, deadline d) {
-    return asking([&] {
+    if (holds(r.id)) return grant{};
+    auto got = asking([&]() -> std::optional<grant> {
         connection_.check_ready();
         pay(d);
-        return applock_backend::do_try_acquire(r, d);
+        return room_.anybody(r.name) ? std::nullopt : attempt(r, d);
     });
+    if (!got && r.queued) room_.join(r);
+    return got;
 }
 
-// There is no other session that could ask first.
-std::optional<grant> connection_backend::share_again(const lock_request& r, const std::shared_ptr<member>& at,
-                                                     deadline d) {
-    const auto here = sessions_.that(at, d);
-    if (!here->try_get(resource_of(r.name), applock_mode::shared, d)) return std::nullopt;
-    return record(r, here);
+// @param head the session is the head of the queue for permits; else nobody overtakes the one who is
+std::optional<grant> connection_backend::attempt(const lock_request& r, deadline d, bool head) {
+    if (!admits(r)) return std::nullopt;
+    const auto here = connection_.any(d);
+    if (!admits(r)) return std::nullopt;  // again: what was granted in this session since is in the table by now
+    if (r.mode == lock_mode::permit) {
+        if (!head) {
+            const auto queue = queue_of(r.name);
+            if (!here->try_get(queue, applock_mode::shared, d)) return std::nullopt;
+            undo(*here, [&] { here->release(queue, d); });
+        }
+        return take_permit(r, here, d);
+    }
+    return take_name(r, here, d) ? std::optional{record(r)} : std::nullopt;
+}
+
+bool connection_backend::take_name(const lock_request& r, const use& here, deadline d) {
+    const auto resource = resource_of(r.name);
+    return times_held(r.name) > 0 ? here->try_get_again(resource, mode_of(r), d)
+                                  : here->try_get(resource, mode_of(r), d);
+}
+
+std::optional<grant> connection_backend::take_permit(const lock_request& r, const use& here, deadline d) {
+    if (!take_name(r, here, d)) return std::nullopt;
+    const auto let_go = [&] { undo(*here, [&] { here->release(resource_of(r.name), d, times_held(r.name) == 0); }); };
+    try {
+        for (auto& permit : choose_permits(r))
+            if (here->try_get(permit, applock_mode::exclusive, d)) return record(r, std::move(permit));
+    } catch (...) {
+        let_go();
+        throw;
+    }
+    let_go();
+    return std::nullopt;
+}
+
+// Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
+std::vector<std::string> connection_backend::choose_permits(const lock_request& r) {
+    std::set<std::string_view> taken;
+    std::vector<std::string> chosen;
+    const std::lock_guard lock{mutex_};
+    for (const auto& [id, h] : holdings_)
+        if (h.request.name == r.name) taken.insert(h.permit);
+    const std::uint64_t first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
+    for (std::uint64_t i = 0; i < r.permits && chosen.size() < permits_at_once; ++i) {
+        auto permit = permit_of(r.name, static_cast<std::uint32_t>((first + i) % r.permits));
+        if (!taken.contains(permit)) chosen.push_back(std::move(permit));
+    }
+    return chosen;
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------
@@ -87,7 +158,7 @@ bool connection_backend::await_admission(const lock_request& r, const wait_bound
     std::unique_lock lock{mutex_};
     return detail::wait(forgotten_, lock, w, [&] {
         const auto n = names_.find(r.name);
-        return n == names_.end() || n->second.held.admit(r);
+        return n == names_.end() || n->second.admit(r);
     });
 }
 
@@ -99,7 +170,6 @@ std::optional<grant> connection_backend::do_await(const lock_request& r, const w
         auto got = asking([&] {
             pay(deadline::after(operation_timeout));
             return r.mode == lock_mode::permit ? wait_for_permit(r, w, operation_timeout)
-                   : sharing(r)                ? ask_again(r, w, operation_timeout)
                                                : wait_in_server(r, w, operation_timeout);
         });
         if (got) room_.leave(r.id);
@@ -110,21 +180,23 @@ std::optional<grant> connection_backend::do_await(const lock_request& r, const w
     }
 }
 
-// For what the server cannot wait for.
-std::optional<grant> connection_backend::ask_again(const lock_request& r, const wait_bound& w,
-                                                   std::chrono::milliseconds operation_timeout) {
-    auto got = attempt(r, deadline::after(operation_timeout));
-    if (!got) detail::pause(10ms, w);
-    return got;
+std::optional<grant> connection_backend::do_abandon(const lock_request& r, deadline) {
+    room_.leave(r.id);
+    return holds(r.id) ? std::optional{grant{}} : std::nullopt;
 }
 
 std::optional<grant> connection_backend::wait_in_server(const lock_request& r, const wait_bound& w,
                                                         std::chrono::milliseconds operation_timeout) {
-    const auto here = sessions_.without_locks(deadline::after(operation_timeout));
-    if (!here) return ask_again(r, w, operation_timeout);
-    const auto mode = r.mode == lock_mode::exclusive ? applock_mode::exclusive : applock_mode::shared;
-    if (!get(*here, resource_of(r.name), mode, w, operation_timeout)) return std::nullopt;
-    return record(r, *here);
+    // What the session shares it gets once more at once.
+    if (times_held(r.name) == 0) {
+        if (const auto here = connection_.without_locks(deadline::after(operation_timeout))) {
+            if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
+            return record(r);
+        }
+    }
+    auto got = attempt(r, deadline::after(operation_timeout));
+    if (!got) detail::pause(10ms, w);
+    return got;
 }
 
 // Ends early when somebody else wants the connection.
@@ -144,29 +216,28 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     const auto queue = queue_of(r.name);
     const auto operation = [&] { return deadline::after(operation_timeout); };
     {
-        const auto here = sessions_.without_locks(operation());
-        if (!here) return ask_again(r, w, operation_timeout);
+        const auto here = connection_.without_locks(operation());
+        if (!here) {
+            detail::pause(10ms, w);
+            return std::nullopt;
+        }
         if (!get(*here, queue, applock_mode::exclusive, w, operation_timeout)) return std::nullopt;
     }
     const auto leave = [&] {
         try {
-            sessions_.any(operation())->release(queue, operation());
+            connection_.any(operation())->release(queue, operation());
         } catch (const detail::no_answer&) {  // with the session it has left the queue
         } catch (const std::exception&) {
             const std::lock_guard lock{mutex_};
             owed_queues_.push_back(queue);
         }
     };
-    const auto ask = [&] {
-        const auto here = sessions_.any(operation());
-        return admits(r) ? take_permit(r, here, operation()) : std::nullopt;
-    };
     std::optional<grant> got;
     try {
-        got = ask();
+        got = attempt(r, operation(), true);
         for (auto p = 1ms; !got && !w.over(); p = std::min<std::chrono::milliseconds>(2 * p, 16ms)) {
             detail::pause(p, w);
-            got = ask();
+            got = attempt(r, operation(), true);
         }
     } catch (...) {
         leave();
@@ -176,16 +247,69 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     return got;
 }
 
+// --- the table ------------------------------------------------------------------------------------------------------
+
+bool connection_backend::holds(const request_id& id) const {
+    const std::lock_guard lock{mutex_};
+    return holdings_.contains(id);
+}
+
+bool connection_backend::admits(const lock_request& r) const {
+    const std::lock_guard lock{mutex_};
+    const auto n = names_.find(r.name);
+    return n == names_.end() || n->second.admit(r);
+}
+
+std::size_t connection_backend::times_held(std::string_view n) const {
+    const std::lock_guard lock{mutex_};
+    const auto found = names_.find(n);
+    if (found == names_.end()) return 0;
+    const auto& held = found->second;
+    return std::size_t{held.exclusive} + held.shared + held.permit;
+}
+
+grant connection_backend::record(const lock_request& r, std::string permit) {
+    const std::lock_guard lock{mutex_};
+    names_[r.name].add(r.mode);
+    holdings_.emplace(r.id, holding{r, std::move(permit)});
+    return {};
+}
+
+void connection_backend::forget(const request_id& id) {
+    const std::lock_guard lock{mutex_};
+    const auto found = holdings_.find(id);
+    if (found == holdings_.end()) return;
+    const auto n = names_.find(found->second.request.name);
+    n->second.remove(found->second.request.mode);
+    if (n->second.none()) names_.erase(n);
+    holdings_.erase(found);
+    owed_.erase(id);
+    forgotten_.notify_all();
+}
+
+void connection_backend::session_gone(const std::string& why) {
+    std::vector<request_id> lost;
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& [id, h] : holdings_) lost.push_back(id);
+        owed_queues_.clear();
+    }
+    for (const auto& id : lost) forget(id);
+    const std::lock_guard lock{listening_};
+    if (!listener_) return;
+    for (const auto& id : lost) listener_->on_loss(id, loss_reason::connection, why);
+}
+
 // --- giving back ----------------------------------------------------------------------------------------------------
 
 void connection_backend::do_release(const lock_request& r, deadline d) {
     {
         // Asked again, in the background: the connection is the caller's now, and not to be touched by other threads.
         const std::lock_guard lock{mutex_};
-        if (owed_.contains(r.id)) return;
+        if (owed_.contains(r.id) || !holdings_.contains(r.id)) return;
     }
     try {
-        applock_backend::do_release(r, d);
+        give_back(r, d);
     } catch (const detail::no_answer&) {
         throw;  // the session is over
     } catch (const error&) {
@@ -195,11 +319,33 @@ void connection_backend::do_release(const lock_request& r, deadline d) {
     }
 }
 
+void connection_backend::give_back(const lock_request& r, deadline d) {
+    const auto here = connection_.any(d);
+    std::string permit;
+    {
+        const std::lock_guard lock{mutex_};
+        const auto found = holdings_.find(r.id);
+        if (found == holdings_.end()) return;
+        permit = std::exchange(found->second.permit, {});
+    }
+    if (!permit.empty()) {
+        try {
+            here->release(permit, d);
+        } catch (const error&) {
+            const std::lock_guard lock{mutex_};
+            if (const auto found = holdings_.find(r.id); found != holdings_.end()) found->second.permit = permit;
+            throw;
+        }
+    }
+    here->release(resource_of(r.name), d, times_held(r.name) == 1);
+    forget(r.id);
+}
+
 void connection_backend::pay(deadline d) {
     const std::lock_guard one_at_a_time{paying_};
     for (;;) {
         std::optional<lock_request> next;
-        std::optional<std::string> queue;
+        std::string queue;
         {
             const std::lock_guard lock{mutex_};
             if (!owed_.empty())
@@ -209,16 +355,26 @@ void connection_backend::pay(deadline d) {
             else
                 return;
         }
-        if (next)
-            applock_backend::do_release(*next, d);
-        else
-            sessions_.any(d)->release(*queue, d);
+        if (next) {
+            give_back(*next, d);
+            continue;
+        }
+        connection_.any(d)->release(queue, d);
         const std::lock_guard lock{mutex_};
-        if (next)
-            owed_.erase(next->id);
-        else
-            owed_queues_.pop_back();
+        std::erase(owed_queues_, queue);
     }
+}
+
+renewal connection_backend::do_verify(const lock_request& r, deadline d) {
+    if (!holds(r.id))
+        return {.held = false, .reason = loss_reason::connection, .detail = "the session that held it is gone"};
+    try {
+        if (!connection_.any(d)->mode_of(resource_of(r.name), d).empty())
+            return {.expires_at = boot_clock::time_point::max()};
+    } catch (const detail::no_answer& e) {
+        return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
+    }
+    return {.held = false, .reason = loss_reason::server, .detail = "the session does not hold it any more"};
 }
 
 }  // namespace rowlock::sqlserver

@@ -1,23 +1,33 @@
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
-#include <odbc/borrowed_connection.hpp>
+#include <rowlock/backend.hpp>
 
-#include "applock_backend.hpp"
+#include <admission.hpp>
+#include <odbc/borrowed_connection.hpp>
+#include <odbc/canceler.hpp>
+#include <waiting_room.hpp>
+
+#include "applock_session.hpp"
 
 namespace rowlock::sqlserver {
 
-/// Applocks in the session of the caller's own connection. It may hold other locks, of this provider and of the caller,
-/// so a wait gives back exactly what it took; and one who waits there for what the session itself holds would get it at
-/// once, so that is waited for in this process.
+/// Applocks in the session of the caller's own connection; resource_name.hpp has which ones stand for what. It may hold
+/// other locks, of this provider and of the caller, so a wait gives back exactly what it took; and one who waits there
+/// for what the session itself holds would get it at once, so that is waited for in this process.
 ///
 /// No upgrade locks: a name that is shared in the same session would be held in two modes, of which SQL Server keeps
 /// the stronger one to the end; and the wait for the conversion would keep the readers here from letting go.
-class connection_backend final : public applock_backend {
+class connection_backend final : public backend {
 public:
     /// @throws std::invalid_argument, std::logic_error, connection_error
     explicit connection_backend(SQLHDBC theirs);
@@ -25,30 +35,60 @@ public:
 
 private:
     using borrowed = odbc::borrowed_connection<applock_session>;
+    using use = borrowed::use;
+
+    struct holding {
+        lock_request request;
+        std::string permit{};  ///< the resource of the permit
+        std::thread::id by = std::this_thread::get_id();
+    };
 
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                   std::chrono::milliseconds operation_timeout) override;
+    std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
     void do_release(const lock_request& r, deadline d) override;
-    std::optional<grant> share_again(const lock_request& r, const std::shared_ptr<member>& at, deadline d) override;
+    renewal do_verify(const lock_request& r, deadline d) override;
+    void do_listen(listener* l) override;
+
+    std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);
+    std::optional<grant> take_permit(const lock_request& r, const use& here, deadline d);
+    bool take_name(const lock_request& r, const use& here, deadline d);
 
     void refuse_self_deadlock(const lock_request& r, const wait_bound& w) const;
     [[nodiscard]] bool await_admission(const lock_request& r, const wait_bound& w);
-    std::optional<grant> ask_again(const lock_request& r, const wait_bound& w,
-                                   std::chrono::milliseconds operation_timeout);
     std::optional<grant> wait_in_server(const lock_request& r, const wait_bound& w,
                                         std::chrono::milliseconds operation_timeout);
     std::optional<grant> wait_for_permit(const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds operation_timeout);
     bool get(const use& here, std::string_view resource, std::string_view mode, const wait_bound& w,
              std::chrono::milliseconds operation_timeout);
-    void pay(deadline d);
 
-    borrowed& connection_;
-    std::mutex paying_;
+    grant record(const lock_request& r, std::string permit = {});
+    void give_back(const lock_request& r, deadline d);
+    void pay(deadline d);
+    [[nodiscard]] bool holds(const request_id& id) const;
+    [[nodiscard]] bool admits(const lock_request& r) const;
+    [[nodiscard]] std::size_t times_held(std::string_view name) const;
+    [[nodiscard]] std::vector<std::string> choose_permits(const lock_request& r);
+    void forget(const request_id& id);
+    void session_gone(const std::string& why);
+
+    mutable std::mutex mutex_;
+    std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
+    std::map<request_id, holding> holdings_;
+    std::map<std::string, detail::holders, std::less<>> names_;
     std::map<request_id, lock_request> owed_;  ///< releases that the connection was not ready for
     std::vector<std::string> owed_queues_;     ///< the same for places in the queue
+    std::minstd_rand random_{std::random_device{}()};
+
+    std::mutex paying_;
+    detail::waiting_room room_;
+    std::mutex listening_;
+    listener* listener_ = nullptr;
+    odbc::canceler canceler_;
+    borrowed connection_;
 };
 
 }  // namespace rowlock::sqlserver

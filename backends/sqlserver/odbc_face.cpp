@@ -8,6 +8,7 @@
 #include <check_options.hpp>
 #include <names.hpp>
 
+#include "applock_backend.hpp"
 #include "connection_backend.hpp"
 #include "transaction_lock.hpp"
 

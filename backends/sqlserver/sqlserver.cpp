@@ -29,7 +29,7 @@ provider applock(const std::string& connection_string, options opt) {
     detail::check(opt);
     if (opt.fencing)
         throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
-    auto b = std::make_unique<applock_backend>(connection_string, deadline::after(opt.operation_timeout));
+    auto b = std::make_unique<applock_backend>(connection_string, opt.operation_timeout);
     return provider{std::move(b), std::move(opt)};
 }
 

@@ -33,10 +33,12 @@ bool commits_by_itself(const odbc::connection_handle& c) {
            mode == SQL_AUTOCOMMIT_ON;
 }
 
-// The procedure returns -999 where no transaction is open, with a message that says so.
+// The procedure returns -999 where no transaction is open, with the first of these messages; APPLOCK_TEST, which is
+// asked then, says the second.
 bool says_no_transaction(const error& e) {
-    return e.native_code() == bad_call ||
-           std::string_view{e.what()}.find("without an active transaction") != std::string_view::npos;
+    const std::string_view text{e.what()};
+    return e.native_code() == bad_call || text.find("without an active transaction") != std::string_view::npos ||
+           text.find("in the context of a user transaction") != std::string_view::npos;
 }
 
 }  // namespace

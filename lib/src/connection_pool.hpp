@@ -51,6 +51,16 @@ public:
     /// A session without locks. Empty: all that may be opened are in use or hold locks.
     [[nodiscard]] std::optional<use> without_locks(deadline d) override;
 
+    /// Sessions that hold locks and do nothing: all of them, in the caller's hands.
+    [[nodiscard]] std::vector<use> idle_holders();
+    /// Whether any session holds a lock.
+    [[nodiscard]] bool holds_any() const;
+
+    /// Somebody cannot be waited for who uses it: takes it out, and tells whom it concerns. Who uses it keeps it alive.
+    void give_up(const std::shared_ptr<member>& m, const std::string& why) noexcept;
+    /// Takes all out, without telling anybody.
+    [[nodiscard]] std::vector<std::shared_ptr<member>> take_all() noexcept;
+
     [[nodiscard]] std::size_t size() const {
         const std::lock_guard lock{mutex_};
         return members_.size();
@@ -66,7 +76,7 @@ private:
 
     void put_back(const std::shared_ptr<member>& m) noexcept override;
     std::shared_ptr<member> open(std::unique_lock<std::mutex>& lock, bool to_wait, deadline d);
-    void retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m) noexcept;
+    void retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m, const std::string& why) noexcept;
     [[nodiscard]] error_context context() const { return {.backend = std::string{backend_}}; }
 
     const open_function make_;
@@ -111,6 +121,7 @@ auto connection_pool<Session>::any(deadline d) -> use {
         std::shared_ptr<member> best;
         bool soon = opening_ > 0;  // somebody else's, which may be free in a moment
         for (const auto& m : members_) {
+            if (m->reserved) continue;
             if (m->in_use)
                 soon = soon || !m->waiting;
             else if (!best || m->locks > best->locks)
@@ -160,7 +171,8 @@ template <class Session>
 void connection_pool<Session>::put_back(const std::shared_ptr<member>& m) noexcept {
     std::unique_lock lock{mutex_};
     m->in_use = m->waiting = false;
-    if (m->hung_up || !m->s.usable()) return retire(lock, m);
+    if (m->gone) return;
+    if (m->hung_up || !m->s.usable()) return retire(lock, m, m->s.last_words());
     if (m->locks == 0) {
         const auto idle = std::count_if(members_.begin(), members_.end(),
                                         [](const auto& other) { return !other->in_use && other->locks == 0; });
@@ -174,10 +186,41 @@ void connection_pool<Session>::put_back(const std::shared_ptr<member>& m) noexce
 }
 
 template <class Session>
-void connection_pool<Session>::retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m) noexcept {
+auto connection_pool<Session>::idle_holders() -> std::vector<use> {
+    std::vector<use> all;
+    const std::lock_guard lock{mutex_};
+    for (const auto& m : members_) {
+        if (m->in_use || m->locks == 0) continue;
+        m->in_use = true;
+        all.emplace_back(*this, m);
+    }
+    return all;
+}
+
+template <class Session>
+bool connection_pool<Session>::holds_any() const {
+    const std::lock_guard lock{mutex_};
+    return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m->locks > 0; });
+}
+
+template <class Session>
+void connection_pool<Session>::give_up(const std::shared_ptr<member>& m, const std::string& why) noexcept {
+    std::unique_lock lock{mutex_};
+    if (!m->gone) retire(lock, m, why);
+}
+
+template <class Session>
+auto connection_pool<Session>::take_all() noexcept -> std::vector<std::shared_ptr<member>> {
+    const std::lock_guard lock{mutex_};
+    for (const auto& m : members_) m->gone = true;
+    return std::exchange(members_, {});
+}
+
+template <class Session>
+void connection_pool<Session>::retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m,
+                                      const std::string& why) noexcept {
     m->gone = true;
     std::erase(members_, m);
-    const auto why = m->s.last_words();
     lock.unlock();
     gone_(*m, why);  // before it is closed, and others can have its locks
     freed_.notify_all();
@@ -190,7 +233,7 @@ void connection_pool<Session>::heard_hang_up(std::uint64_t id) noexcept {
     if (found == members_.end()) return;
     const auto m = *found;
     m->hung_up = true;
-    if (!m->in_use) retire(lock, m);  // else whoever uses it will notice, or put it back
+    if (!m->in_use) retire(lock, m, m->s.last_words());  // else whoever uses it will notice, or put it back
 }
 
 }  // namespace rowlock::detail

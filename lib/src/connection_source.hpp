@@ -22,6 +22,7 @@ struct pooled {
     Session s;
     const std::uint64_t id;
     std::atomic<std::size_t> locks{0};  ///< how many locks it holds; changed by who uses it
+    std::atomic<bool> reserved{false};  ///< for the one lock that it holds: nobody else asks in it
     bool in_use = true;
     bool waiting = false;  ///< in use for long: nobody queues for it
     bool hung_up = false;

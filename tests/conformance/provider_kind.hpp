@@ -41,9 +41,17 @@ struct provider_kind {
     bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
     bool purges = operates;    ///< has purge(), even if it has no break_lock()
     bool counts_readers = inspects;  ///< `holders_in_database` tells each one who shares
+    bool counts_permits = true;      ///< and the permits of a semaphore that has more than eight
 };
 
 /// Every provider that this build has. A new back end is one more entry.
 [[nodiscard]] std::vector<provider_kind> provider_kinds();
+
+/// One that this build has, but cannot reach: it is skipped with that reason.
+struct absent_kind {
+    std::string name;
+    std::string why;
+};
+[[nodiscard]] std::vector<absent_kind> absent_kinds();
 
 }  // namespace rowlock::conformance

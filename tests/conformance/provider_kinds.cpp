@@ -13,6 +13,10 @@
 #include <rowlock/schema.hpp>
 #include <support/postgres_server.hpp>
 #endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+#include <resource_name.hpp>
+#include <support/sqlserver_connection.hpp>
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
@@ -213,6 +217,39 @@ private:
 };
 #endif
 
+#ifdef ROWLOCK_HAVE_SQLSERVER
+// A server that speaks TDS. Not every one keeps the applocks of databases apart, so runs that use the same server take
+// turns.
+class applock_store final : public store {
+public:
+    explicit applock_store(options opt) : options_{std::move(opt)} { (void)past().sql(turn("sp_getapplock", true)); }
+    ~applock_store() override { (void)past().sql(turn("sp_releaseapplock", false)); }
+    provider open() override { return test::open_any(url(), options_); }
+    std::string url() const override { return "sqlserver+applock:" + *test::sqlserver(); }
+    // What another session could have tells what there is; who shares is one.
+    int holders_in_database(std::string_view name) override {
+        const auto resource = sqlserver::resource_of(name);
+        if (past().is_free(resource)) return 0;
+        if (!past().is_free(resource, "IntentExclusive")) return 1;
+        int permits = 0;
+        for (std::uint32_t i = 0; i < 8; ++i) permits += !past().is_free(sqlserver::permit_of(name, i));
+        return permits;
+    }
+
+private:
+    static test::sqlserver_connection& past() {
+        static test::sqlserver_connection one{*test::sqlserver()};
+        return one;
+    }
+    static std::string turn(const std::string& procedure, bool get) {
+        return "EXEC " + procedure + " @Resource = 'rowlock conformance'" + (get ? ", @LockMode = 'Exclusive'" : "") +
+               ", @LockOwner = 'Session'";
+    }
+
+    const options options_;
+};
+#endif
+
 #if __has_include(<examples/flock_backend.hpp>)
 #define ROWLOCK_TEST_FLOCK
 class flock_store final : public store {
@@ -307,6 +344,28 @@ std::vector<provider_kind> provider_kinds() {
     all.push_back({"postgresql-lease-connection", "postgresql+lease", true, true, false, [](options o) {
                        return std::make_unique<lease_store>(std::move(o), "postgresql-lease-connection:");
                    }});
+#endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    if (test::sqlserver())
+        all.push_back({"sqlserver-applock",
+                       "sqlserver+applock",
+                       false,
+                       false,
+                       true,
+                       [](options o) { return std::make_unique<applock_store>(std::move(o)); },
+                       {"sqlserver+applock", "sqlserver"},
+                       true,
+                       false,
+                       false,
+                       false});
+#endif
+    return all;
+}
+
+std::vector<absent_kind> absent_kinds() {
+    std::vector<absent_kind> all;
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    if (!test::sqlserver()) all.push_back({"sqlserver-applock", test::no_sqlserver});
 #endif
     return all;
 }

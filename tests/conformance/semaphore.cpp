@@ -94,7 +94,7 @@ void a_large_semaphore(context& c) {
     semaphore s{locks, "n", 2147483647};
     std::vector<lock_handle> held;
     for (int i = 0; i < 100; ++i) held.push_back(s.try_acquire().value());
-    BOOST_TEST(c.place().holders_in_database("n") == 100);
+    if (c.kind().counts_permits) BOOST_TEST(c.place().holders_in_database("n") == 100);
 }
 
 }  // namespace

@@ -52,7 +52,20 @@ CREATE FUNCTION applock_in_transaction() RETURNS boolean LANGUAGE sql AS $$
   SELECT transaction_timestamp() < statement_timestamp()
 $$;
 
+-- A cancellation may come between any two statements of a function, also where it tidies up after another one. Whoever
+-- holds a gate outside of a call was cut off in it, and had nothing of that resource before. The gate goes last.
+CREATE FUNCTION applock_tidy(resource text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF applock_holds(applock_key(resource, 'gate'), false) THEN
+    PERFORM applock_unlock(applock_key(resource, s.part), s.shared)
+    FROM (SELECT part, shared FROM unnest('{main,sharers,users,update,gate}'::text[]) WITH ORDINALITY AS p (part, n),
+                 unnest('{true,false}'::boolean[]) AS shared ORDER BY n) AS s
+    WHERE applock_holds(applock_key(resource, s.part), s.shared);
+  END IF;
+END $$;
+
 CREATE FUNCTION applock_mode(principal text, resource text, owner text) RETURNS text LANGUAGE sql AS $$
+  SELECT applock_tidy(resource);
   SELECT CASE WHEN applock_holds(applock_key(resource, 'main'), false) THEN 'Exclusive'
               WHEN applock_holds(applock_key(resource, 'update'), false) THEN 'Update'
               WHEN applock_holds(applock_key(resource, 'sharers'), true) THEN 'Shared'
@@ -90,9 +103,11 @@ DECLARE
   outcome integer := 0;
 BEGIN
   IF lockowner NOT IN ('Session', 'Transaction') OR locktimeout < -1
-     OR lockowner = 'Transaction' AND NOT applock_in_transaction()
      OR lockmode NOT IN ('Exclusive', 'Shared', 'Update', 'IntentExclusive', 'IntentShared')
   THEN RETURN -999; END IF;
+  IF lockowner = 'Transaction' AND NOT applock_in_transaction() THEN
+    RAISE 'You attempted to acquire a transactional application lock without an active transaction.';
+  END IF;
 
   IF held = lockmode THEN  -- once more, at once
     PERFORM applock_lock(applock_key(resource, s.part), s.shared, lockowner)

@@ -36,8 +36,12 @@ bool send_all(int fd, std::string_view bytes) {
 
 }  // namespace
 
-relay::relay(std::string socket)
-    : socket_{std::move(socket)}, listener_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+relay::relay(std::string socket) : socket_{std::move(socket)} { start(); }
+
+relay::relay(int port) : server_port_{port} { start(); }
+
+void relay::start() {
+    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     check(listener_ >= 0, "socket");
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -76,16 +80,35 @@ std::optional<relay::manner> relay::is_to_be_lost(std::string_view question) {
     return how_;
 }
 
+// A new connection to the server; -1: there is none.
+int relay::connected() const {
+    int fd = -1;
+    bool ok = false;
+    if (server_port_ != 0) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons(static_cast<std::uint16_t>(server_port_));
+        fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ok = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    } else {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, socket_.c_str(), sizeof address.sun_path - 1);
+        fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ok = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    }
+    if (ok) return fd;
+    ::close(fd);
+    return -1;
+}
+
 void relay::accept() {
     const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) return;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, socket_.c_str(), sizeof address.sun_path - 1);
-    const int server = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (closed_ || connect(server, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    const int server = closed_ ? -1 : connected();
+    if (server < 0) {
         ::close(client);
-        ::close(server);
         return;
     }
     pairs_.push_back({client, server});
@@ -115,8 +138,9 @@ void relay::run() {
     while (!over_) {
         std::vector<pollfd> all{{listener_, POLLIN, 0}};
         for (const auto& p : pairs_) {
-            all.push_back({p.client, POLLIN, 0});
-            all.push_back({p.server, POLLIN, 0});
+            // Less than nothing is not looked at, not even for its end.
+            all.push_back({silent_ ? -1 : p.client, POLLIN, 0});
+            all.push_back({silent_ ? -1 : p.server, POLLIN, 0});
         }
         (void)::poll(all.data(), all.size(), 5);  // looks at the flags that often
         std::size_t i = 1;

@@ -10,8 +10,8 @@
 
 namespace rowlock::test {
 
-/// Stands between PostgreSQL clients and a server's socket, and loses what it is told to lose: so a test decides
-/// between which two bytes a connection dies.
+/// Stands between clients and a server's socket, and loses what it is told to lose: so a test decides between which two
+/// bytes a connection dies.
 ///
 /// Distinct objects: safe.
 /// Shared objects: safe.
@@ -19,11 +19,15 @@ class relay {
 public:
     /// @param socket the server's Unix-domain socket
     explicit relay(std::string socket);
+    /// @param port of a server on this host
+    explicit relay(int port);
     ~relay();
     relay(const relay&) = delete;
     relay& operator=(const relay&) = delete;
 
-    /// Add user and database.
+    /// Where clients connect to, at 127.0.0.1.
+    [[nodiscard]] int port() const noexcept { return port_; }
+    /// For libpq. Add user and database.
     [[nodiscard]] std::string conninfo() const;
 
     /// The next time that prepared statement is executed, the server carries it out, commits and answers; then the
@@ -40,6 +44,9 @@ public:
     void close() { closed_ = true; }
     void open() { closed_ = false; }
 
+    /// Lets nothing through any more, and tells nobody: as a network that is cut.
+    void fall_silent() { silent_ = true; }
+
 private:
     struct manner {
         bool question = false, closes = false;
@@ -55,11 +62,15 @@ private:
     bool forward(pair& p, bool from_client);
     std::optional<manner> is_to_be_lost(std::string_view question);
 
-    const std::string socket_;
+    void start();
+    [[nodiscard]] int connected() const;
+
+    const std::string socket_{};
+    const int server_port_ = 0;
     int listener_ = -1;
     int port_ = 0;
     std::atomic<int> lost_{0};
-    std::atomic<bool> closed_{false}, over_{false};
+    std::atomic<bool> closed_{false}, silent_{false}, over_{false};
     std::mutex mutex_;
     std::string to_lose_;
     manner how_;

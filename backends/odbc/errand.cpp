@@ -1,0 +1,60 @@
+#include "errand.hpp"
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <signal.h>
+
+#include <rowlock/error.hpp>
+
+#include <waiting_room.hpp>
+
+namespace rowlock::odbc {
+
+struct errand::state {
+    std::function<void()> what;
+    std::mutex mutex{};
+    std::condition_variable_any ended{};
+    bool over = false;
+    std::exception_ptr failure{};
+};
+
+errand::errand(std::function<void()> what) : state_{std::make_shared<state>(std::move(what))} {
+    // A thread inherits the signals that are blocked where it is started.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+        std::thread{[s = state_] {
+            std::exception_ptr failure;
+            try {
+                s->what();
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            s->what = nullptr;  // here: it may be the last that keeps a connection
+            const std::lock_guard lock{s->mutex};
+            s->failure = failure;
+            s->over = true;
+            s->ended.notify_all();
+        }}.detach();
+    } catch (const std::system_error& e) {
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        throw connection_error{std::string{"no thread can be had to call ODBC in: "} + e.what()};
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+bool errand::done(const wait_bound& w, std::chrono::milliseconds grace) {
+    std::unique_lock lock{state_->mutex};
+    const auto over = [&] { return state_->over; };
+    if (!detail::wait(state_->ended, lock, w, over) && !state_->ended.wait_for(lock, grace, over)) return false;
+    if (const auto failure = std::exchange(state_->failure, nullptr)) std::rethrow_exception(failure);
+    return true;
+}
+
+}  // namespace rowlock::odbc

@@ -1,0 +1,79 @@
+#include "applock_pulse.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <rowlock/error.hpp>
+
+#include <no_answer.hpp>
+#include <odbc/errand.hpp>
+#include <wait_time.hpp>
+
+namespace rowlock::sqlserver {
+namespace {
+
+constexpr auto silent = "SQL Server did not answer within the time allowed";
+
+}  // namespace
+
+// All at once, as on a dead network none of them answers. In threads of their own, as then the driver hangs, too.
+boot_clock::time_point applock_pulse::beat() {
+    const auto d = deadline::after(patience_);
+    std::vector<std::pair<applock_pool::use, odbc::errand>> asked;
+    try {
+        for (auto& u : sessions_.idle_holders()) {
+            odbc::errand question{[m = u.who(), d] { m->s.ask(d); }};
+            asked.emplace_back(std::move(u), std::move(question));
+        }
+    } catch (const error&) {  // no thread: the rest is asked the next time
+    }
+    for (auto& [u, question] : asked) {
+        try {
+            if (!question.done({.until = d})) sessions_.give_up(u.who(), silent);
+        } catch (const error&) {  // if it is not usable any more, putting it back tells
+        }
+    }
+    return sessions_.holds_any() ? boot_clock::now() + interval : boot_clock::time_point::max();
+}
+
+bool wait_for_applock(applock_pool& sessions, const std::shared_ptr<applock_pool::member>& at,
+                      const std::string& resource, std::string_view mode, const wait_bound& w,
+                      std::chrono::milliseconds operation_timeout) {
+    const auto got = std::make_shared<bool>(false);
+    odbc::errand call{[=] {
+        *got = at->s.get(resource, mode, detail::wait_time(w.until), detail::later(w.until, operation_timeout / 2),
+                         w.stop);
+    }};
+    if (call.done(w, operation_timeout)) return *got;
+    sessions.give_up(at, silent);
+    throw detail::no_answer{silent, {}};
+}
+
+void close_all(applock_pool& sessions, std::vector<left_over> held, std::chrono::milliseconds patience) noexcept {
+    const auto d = deadline::after(patience);
+    auto all = sessions.take_all();
+    std::vector<odbc::errand> closing;
+    for (auto& m : all) {
+        std::vector<std::string> resources;
+        for (auto& h : held)
+            if (h.at == m) resources.push_back(std::move(h.resource));
+        std::erase_if(held, [&](const auto& h) { return h.at == m; });
+        try {
+            closing.emplace_back([m = std::move(m), resources = std::move(resources), d] {
+                for (const auto& r : resources) m->s.release(r, d);
+            });
+        } catch (const error&) {  // no thread: it is closed here
+        }
+    }
+    held.clear();
+    for (auto& c : closing) {
+        try {
+            (void)c.done({.until = d});
+        } catch (const error&) {  // closing it gives it back as well, unless the driver manager keeps it
+        }
+    }
+}
+
+}  // namespace rowlock::sqlserver

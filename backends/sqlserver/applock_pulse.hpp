@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+
+#include <connection_pool.hpp>
+#include <worker.hpp>
+
+#include "applock_session.hpp"
+
+namespace rowlock::sqlserver {
+
+using applock_pool = detail::connection_pool<applock_session>;
+
+/// Hears that a session is lost while nobody uses it: ODBC shows no socket that could be watched. So sessions that hold
+/// locks and do nothing are asked for a sign of life, and one that gives none is given up. While nothing is held,
+/// nothing is asked.
+///
+/// Distinct objects: safe.
+/// Shared objects: safe.
+class applock_pulse {
+public:
+    static constexpr std::chrono::seconds interval{2};
+
+    /// @param patience how long an answer may take
+    applock_pulse(applock_pool& sessions, std::chrono::milliseconds patience)
+        : sessions_{sessions}, patience_{patience} {}
+
+    /// A session holds a lock. Costs no system call, unless it is the first for a while.
+    void start() { worker_.run_by(boot_clock::now() + interval); }
+
+private:
+    boot_clock::time_point beat();
+
+    applock_pool& sessions_;
+    const std::chrono::milliseconds patience_;
+    detail::worker worker_{[this] { return beat(); }};  // last: it ends first
+};
+
+/// Takes an applock in a session that nobody else uses meanwhile; false: the wait is over. Blocks until `w` is over
+/// and, where the server does not answer, `operation_timeout` longer.
+/// @throws no_answer the session is gone
+/// @throws deadlock_detected, connection_error
+[[nodiscard]] bool wait_for_applock(applock_pool& sessions, const std::shared_ptr<applock_pool::member>& at,
+                                    const std::string& resource, std::string_view mode, const wait_bound& w,
+                                    std::chrono::milliseconds operation_timeout);
+
+/// Gives back whatever the sessions hold, closes them, and waits `patience` for that at most: a driver that hangs is
+/// left to itself.
+struct left_over {
+    std::shared_ptr<applock_pool::member> at;
+    std::string resource;
+};
+void close_all(applock_pool& sessions, std::vector<left_over> held, std::chrono::milliseconds patience) noexcept;
+
+}  // namespace rowlock::sqlserver
