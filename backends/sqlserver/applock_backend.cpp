@@ -7,6 +7,7 @@
 
 #include <no_answer.hpp>
 
+#include "applock_status.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
@@ -410,6 +411,34 @@ renewal applock_backend::do_verify(const lock_request& r, deadline d) {
         return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
     }
     return {.held = false, .reason = loss_reason::server, .detail = "the session does not hold it any more"};
+}
+
+// --- operating ------------------------------------------------------------------------------------------------------
+
+std::vector<lock_status> applock_backend::do_inspect(std::string_view prefix, deadline d) {
+    applock_status status{prefix};
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& [id, h] : holdings_)
+            status.add_holder(
+                h.request.name,
+                {.mode = h.request.mode, .owner = h.request.owner, .token = {}, .since = h.since, .expires_in = {}});
+    }
+    for (auto& [n, who] : room_.everybody()) status.add_waiter(n, std::move(who));
+    const bool nobody_here = status.empty();
+    if (!status.add_others(*sessions_.any(d), d) && nobody_here)
+        throw unsupported{
+            "this server does not tell who holds applocks: that takes sys.dm_tran_locks, and VIEW SERVER STATE to read "
+            "it; each program sees its own",
+            {.backend = std::string{name}}};
+    return std::move(status).sorted();
+}
+
+bool applock_backend::do_break(std::string_view n, std::string_view, std::string_view, deadline) {
+    throw unsupported{
+        "SQL Server takes an applock from nobody: end its holder's program, or its session with KILL; "
+        "request_session_id in sys.dm_tran_locks, where resource_type is 'APPLICATION', says which one",
+        {.lock_name = std::string{n}, .backend = std::string{name}}};
 }
 
 }  // namespace rowlock::sqlserver

@@ -33,7 +33,7 @@ void during_the_wait(context& c) {
         stop.request_stop();
     }};
     BOOST_CHECK_EXCEPTION((void)m.acquire(stop.get_token()), cancelled,
-                          [](const cancelled& e) { return e.lock_name() == "n"; });
+                          [&](const cancelled& e) { return e.lock_name() == c.place().own_prefix() + "n"; });
     stopper.join();
     BOOST_TEST((steady::now() - stopped < slack), "promptly");
     BOOST_TEST(c.waiting(locks, 0), "it has left the queue");
