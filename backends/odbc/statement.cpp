@@ -8,6 +8,8 @@
 namespace rowlock::odbc {
 namespace {
 
+constexpr int lock_timeout = 1222;  // SQL Server
+
 // A statement that changed nothing, or brought no rows, is a success that some drivers call SQL_NO_DATA.
 bool is_success(SQLRETURN rc) { return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA; }
 
@@ -94,6 +96,7 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
     }
     if (is_success(rc)) {
         SQLFreeStmt(handle_.get(), SQL_CLOSE);
+        if (asked) connection_.settle();
         return outcome::done;
     }
     const diagnostics why{handle_};
@@ -103,7 +106,8 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
         connection_.abandon(why.text());
         throw detail::no_answer{connection_.server() + ": " + why.text(), why.context(connection_.backend())};
     }
-    if (asked) return outcome::ended;
+    if (asked) connection_.settle();
+    if (asked || why.ended() || why.has_native(lock_timeout)) return outcome::ended;
     why.fail(connection_.server(), connection_.backend());
 }
 

@@ -52,6 +52,7 @@ applock_backend::applock_backend(const std::string& connection_string, std::chro
 // A connection pool of the driver manager would keep what is left in the sessions.
 applock_backend::~applock_backend() {
     do_listen(nullptr);
+    pulse_.stop();  // it uses the sessions, too
     std::vector<left_over> left;
     for (auto& [id, h] : holdings_) {
         const auto resource = resource_of(h.request.name);
