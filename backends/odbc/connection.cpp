@@ -67,6 +67,19 @@ bool connection::is_dead() const noexcept {
            dead == SQL_CD_TRUE;
 }
 
+void connection::settle() noexcept {
+    for (int i = 0; i < 3; ++i) {
+        statement_handle s;
+        if (!SQL_SUCCEEDED(s.allocate(handle_))) return;
+        (void)SQLSetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, number(5), SQL_IS_UINTEGER);
+        std::array<char, 9> text{"SELECT 1"};
+        auto rc = SQLExecDirect(s.get(), reinterpret_cast<SQLCHAR*>(text.data()), SQL_NTS);
+        if (SQL_SUCCEEDED(rc)) rc = SQLFetch(s.get());
+        while (SQL_SUCCEEDED(rc)) rc = SQLMoreResults(s.get());
+        if (rc == SQL_NO_DATA) return;
+    }
+}
+
 std::string connection::driver() const {
     std::string all;
     for (const auto what : {SQLUSMALLINT{SQL_DRIVER_NAME}, SQLUSMALLINT{SQL_DRIVER_VER}}) {

@@ -8,6 +8,8 @@
 namespace rowlock::odbc {
 namespace {
 
+constexpr int lock_timeout = 1222;  // SQL Server
+
 // A statement that changed nothing, or brought no rows, is a success that some drivers call SQL_NO_DATA.
 bool is_success(SQLRETURN rc) { return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA; }
 
@@ -105,6 +107,7 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
     }
     if (is_success(rc)) {
         SQLFreeStmt(handle_.get(), SQL_CLOSE);
+        if (asked) connection_.settle();
         return outcome::done;
     }
     const diagnostics why{handle_};
@@ -123,7 +126,8 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
                 why.text() + ")",
             why.context(connection_.backend())};
     }
-    if (asked) return outcome::ended;
+    if (asked) connection_.settle();
+    if (asked || why.ended() || why.has_native(lock_timeout)) return outcome::ended;
     why.fail(connection_.server(), connection_.backend());
 }
 

@@ -57,7 +57,7 @@ public:
 
     enum class outcome {
         done,
-        ended  ///< by SQLCancel; what it was to do may have been done all the same
+        ended  ///< by SQLCancel, or a timeout; what it was to do may have been done all the same
     };
 
     /// Runs it to the end, and drains whatever it brings. Blocks until `d` or `stop` and as long

@@ -25,6 +25,9 @@ public:
     applock_pulse(applock_pool& sessions, std::chrono::milliseconds patience)
         : sessions_{sessions}, patience_{patience} {}
 
+    /// Waits for an answer that is under way.
+    void stop() { worker_.stop(); }
+
     /// A session holds a lock. Costs no system call, unless it is the first for a while.
     void start() { worker_.run_by(boot_clock::now() + interval); }
 

@@ -114,4 +114,15 @@ private:
     std::optional<odbc::statement> waiting_get_;  ///< has no driver's timeout: it waits as long as it is told to
 };
 
+/// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with
+/// it.
+template <class Statement>
+void undo(applock_session& s, Statement release) noexcept {
+    try {
+        release();
+    } catch (const std::exception& e) {
+        s.abandon(e.what());
+    }
+}
+
 }  // namespace rowlock::sqlserver

@@ -36,7 +36,7 @@ std::size_t characters(std::string_view utf8) {
 // "0:[nightly]:(5d9b0a43)": the principal, the first 32 characters, a hash. Empty: it is none of a name.
 std::string name_in(std::string_view description) {
     const auto from = description.find('['), to = description.rfind("]:(");
-    if (from == description.npos || to == description.npos || to <= from) return {};
+    if (from == std::string_view::npos || to == std::string_view::npos || to <= from) return {};
     const auto text = description.substr(from + 1, to - from - 1);
     if (text.starts_with("rowlock:")) return {};
     return characters(text) <= whole ? std::string{text} : std::string{text} + "...";

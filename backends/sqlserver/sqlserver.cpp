@@ -19,7 +19,7 @@ provider open_applock(std::string_view rest, options opt) { return applock(std::
 std::string with_owner(std::string connection_string, std::string_view owner) {
     std::string upper = ";" + connection_string;
     for (auto& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    if (upper.find(";APP=") != upper.npos || owner.empty()) return connection_string;
+    if (upper.find(";APP=") != std::string::npos || owner.empty()) return connection_string;
     if (!connection_string.ends_with(';')) connection_string += ';';
     connection_string += "APP=";
     for (const char c : owner.substr(0, 128)) connection_string += c == ';' || c == '{' || c == '}' ? '_' : c;

@@ -25,6 +25,7 @@ void during_the_wait(context& c) {
     auto locks = c.open();
     auto m = c.mutex(locks);
     auto held = std::make_optional(m.acquire());
+    BOOST_TEST(!m.try_acquire_for(1ms));  // what is opened to wait in is open by now
     std::stop_source stop;
     steady::time_point stopped;
     std::jthread stopper{[&] {

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -42,7 +43,7 @@ struct inside {
 };
 
 struct counts {
-    std::atomic<long> granted{0}, busy{0}, cancelled{0}, upgraded{0}, violations{0}, errors{0};
+    std::atomic<long> granted{0}, busy{0}, cancelled{0}, upgraded{0}, lost{0}, violations{0}, errors{0};
 };
 
 class visitor {
@@ -101,11 +102,17 @@ private:
         }
         return i.permit;
     }
+    void note(const inside& i, const char* when) {
+        if (!i.violated()) return;
+        ++counts_.violations;
+        std::fprintf(stderr, "%s: %d exclusive, %d shared, %d upgrade, %d permits\n", when, i.exclusive.load(),
+                     i.shared.load(), i.upgrade.load(), i.permit.load());
+    }
     void be_inside(inside& i, std::atomic<int>& count) {
         ++count;
-        counts_.violations += i.violated();
+        note(i, "entering");
         std::this_thread::sleep_for(std::chrono::microseconds{random_() % 500});
-        counts_.violations += i.violated();
+        note(i, "leaving");
         --count;
     }
     void stay(std::size_t n, rowlock::lock_handle h) {
@@ -116,6 +123,7 @@ private:
             ++counts_.upgraded;
             be_inside(inside_[n], inside_[n].exclusive);
         }
+        counts_.lost += h.lost().stop_requested();
         h.release();
     }
 
@@ -160,8 +168,10 @@ void stress(const std::string& connection_string) {
         }
     }
     BOOST_TEST_MESSAGE(c.granted << " granted, " << c.upgraded << " upgraded, " << c.busy << " busy, " << c.cancelled
-                                 << " cancelled, " << c.errors << " errors, " << c.violations << " violations");
+                                 << " cancelled, " << c.lost << " lost, " << c.errors << " errors, " << c.violations
+                                 << " violations");
     BOOST_TEST(c.violations == 0);
+    BOOST_TEST(c.lost == 0);
     BOOST_TEST(c.errors == 0);
     BOOST_TEST(c.granted > 0);
     BOOST_TEST(c.busy > 0);
