@@ -1,6 +1,7 @@
 #include "connection.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 
@@ -64,6 +65,19 @@ bool connection::is_dead() const noexcept {
     SQLUINTEGER dead = SQL_CD_FALSE;
     return SQL_SUCCEEDED(SQLGetConnectAttr(handle_.get(), SQL_ATTR_CONNECTION_DEAD, &dead, SQL_IS_UINTEGER, nullptr)) &&
            dead == SQL_CD_TRUE;
+}
+
+std::string connection::driver() const {
+    std::string all;
+    for (const auto what : {SQLUSMALLINT{SQL_DRIVER_NAME}, SQLUSMALLINT{SQL_DRIVER_VER}}) {
+        std::array<SQLCHAR, 256> text{};
+        SQLSMALLINT length = 0;
+        if (!SQL_SUCCEEDED(
+                SQLGetInfo(handle_.get(), what, text.data(), static_cast<SQLSMALLINT>(text.size()), &length)))
+            continue;
+        all += (all.empty() ? "" : " ") + std::string{reinterpret_cast<const char*>(text.data())};
+    }
+    return all;
 }
 
 std::string connection::last_words() const { return why_.empty() ? "the connection was closed" : why_; }

@@ -57,6 +57,8 @@ public:
     [[nodiscard]] bool is_closed() const noexcept { return closed_; }
     /// Whether the driver knows it to be broken; asks nobody.
     [[nodiscard]] bool is_dead() const noexcept;
+    /// Name and version of the driver.
+    [[nodiscard]] std::string driver() const;
     /// Why it is not usable any more.
     [[nodiscard]] std::string last_words() const;
 

@@ -1,6 +1,7 @@
 #include "statement.hpp"
 
 #include <cstdint>
+#include <utility>
 
 #include <no_answer.hpp>
 
@@ -56,6 +57,11 @@ statement& statement::parameter(wide_text& value) {
     return *this;
 }
 
+statement& statement::each_row(std::function<void()> f) {
+    on_row_ = std::move(f);
+    return *this;
+}
+
 statement& statement::driver_timeout(std::chrono::milliseconds t) {
     const auto seconds = static_cast<std::uintptr_t>(std::chrono::ceil<std::chrono::seconds>(t).count());
     // One that cannot do it says so, and does without.
@@ -76,8 +82,11 @@ SQLRETURN statement::execute() {
     auto rc = SQLExecute(handle_.get());
     if (!is_success(rc)) return rc;
     if (columns_ > 0) {
-        rc = SQLFetch(handle_.get());
-        if (!is_success(rc)) return rc;
+        do {
+            rc = SQLFetch(handle_.get());
+            if (!is_success(rc)) return rc;
+            if (rc != SQL_NO_DATA && on_row_) on_row_();
+        } while (rc != SQL_NO_DATA && on_row_);
     }
     do rc = SQLMoreResults(handle_.get());
     while (SQL_SUCCEEDED(rc));

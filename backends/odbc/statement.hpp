@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -39,12 +40,15 @@ public:
     statement& result(SQLINTEGER& value);
     statement& parameter(SQLINTEGER& value);
     statement& parameter(wide_text& value);
-    /// A column of the only row that it brings, as text; what does not fit is cut off.
+    /// The next column of the row that it brings, as text; what does not fit is cut off, NULL leaves it empty.
     template <std::size_t Size>
     statement& column(std::array<char, Size>& value) {
         bind_column(value.data(), Size);
         return *this;
     }
+
+    /// Calls `f` for each row that it brings, with the columns filled. Otherwise there is at most one.
+    statement& each_row(std::function<void()> f);
 
     /// The driver's own timeout, in case that it does not heed SQLCancel; counts whole seconds, rounded up. FreeTDS
     /// closes the connection where the server does not answer to a cancellation for so long, which is what ends a call
@@ -56,7 +60,7 @@ public:
         ended  ///< by SQLCancel; what it was to do may have been done all the same
     };
 
-    /// Runs it to the end: takes at most one row, and drains everything else. Blocks until `d` or `stop` and as long
+    /// Runs it to the end, and drains whatever it brings. Blocks until `d` or `stop` and as long
     /// as the server takes to hear of the cancellation.
     /// @throws no_answer the connection is not usable any more
     /// @throws connection_busy
@@ -77,6 +81,7 @@ private:
     SQLUSMALLINT columns_ = 0;
     SQLLEN number_length_ = 0;
     SQLLEN column_length_ = 0;
+    std::function<void()> on_row_;
 };
 
 }  // namespace rowlock::odbc

@@ -7,15 +7,13 @@
 
 #include <no_answer.hpp>
 
+#include "applock_status.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
 
 using namespace std::chrono_literals;
-
-// Each one takes a round trip. Who waits asks for others by chance the next time.
-constexpr std::size_t permits_at_once = 64;
 
 std::string_view mode_of(const lock_request& r) {
     switch (r.mode) {
@@ -29,16 +27,6 @@ std::string_view mode_of(const lock_request& r) {
             break;
     }
     return applock_mode::intent_exclusive;
-}
-
-// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with it.
-template <class Statement>
-void undo(applock_session& s, Statement release) noexcept {
-    try {
-        release();
-    } catch (const std::exception& e) {
-        s.abandon(e.what());
-    }
 }
 
 }  // namespace
@@ -162,47 +150,6 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
     }
 }
 
-// Nobody overtakes the head of the queue, who holds its resource.
-std::optional<grant> applock_backend::attempt_permit(const lock_request& r, const pool::use& here, deadline d) {
-    const auto queue = queue_of(r.name);
-    if (!here->try_get(queue, applock_mode::shared, d)) return std::nullopt;
-    undo(*here, [&] { here->release(queue, d); });
-    return take_permit(r, here, d);
-}
-
-std::optional<grant> applock_backend::take_permit(const lock_request& r, const pool::use& here, deadline d) {
-    const auto resource = resource_of(r.name);
-    const bool first = times_held(r.name, here.who()) == 0;
-    if (!get_here(r, here, resource, applock_mode::intent_exclusive, d)) return std::nullopt;
-    try {
-        for (auto& permit : choose_permits(r))
-            if (here->try_get(permit, applock_mode::exclusive, d)) return record(r, here, std::move(permit));
-    } catch (...) {
-        undo(*here, [&] { here->release(resource, d, first); });
-        throw;
-    }
-    undo(*here, [&] { here->release(resource, d, first); });
-    return std::nullopt;
-}
-
-// Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
-std::vector<std::string> applock_backend::choose_permits(const lock_request& r) {
-    std::uint32_t first = 0;
-    std::vector<std::string> taken;
-    {
-        const std::lock_guard lock{mutex_};
-        first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
-        if (const auto n = names_.find(r.name); n != names_.end()) taken = n->second.permits;
-    }
-    std::vector<std::string> chosen;
-    for (std::uint32_t i = 0; i < r.permits && chosen.size() < permits_at_once; ++i) {
-        auto permit =
-            permit_of(r.name, static_cast<std::uint32_t>((std::uint64_t{first} + i) % std::uint64_t{r.permits}));
-        if (std::find(taken.begin(), taken.end(), permit) == taken.end()) chosen.push_back(std::move(permit));
-    }
-    return chosen;
-}
-
 // --- waiting --------------------------------------------------------------------------------------------------------
 
 std::optional<grant> applock_backend::do_await(const lock_request& r, const wait_bound& w,
@@ -228,29 +175,6 @@ std::optional<grant> applock_backend::wait_here(const lock_request& r, const poo
     if (!wait_for_applock(sessions_, here.who(), resource_of(r.name), mode_of(r), w, operation_timeout))
         return std::nullopt;
     return record(r, here);
-}
-
-// Waits for the head of the queue in the server. Only the head looks for a free permit, again and again, with
-// pauses of 1 to 32 ms in between: the server cannot wait for one of several locks.
-std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, const pool::use& here, const wait_bound& w,
-                                                      std::chrono::milliseconds operation_timeout) {
-    const auto operation = [&] { return deadline::after(operation_timeout); };
-    const auto queue = queue_of(r.name);
-    if (!wait_for_applock(sessions_, here.who(), queue, applock_mode::exclusive, w, operation_timeout))
-        return std::nullopt;
-    std::optional<grant> got;
-    try {
-        for (auto slice = 1ms; !got; slice = std::min(2 * slice, 16ms)) {
-            got = take_permit(r, here, operation());
-            if (got || w.over()) break;
-            detail::pause(slice, w);
-        }
-    } catch (...) {
-        undo(*here, [&] { here->release(queue, operation()); });
-        throw;
-    }
-    undo(*here, [&] { here->release(queue, operation()); });
-    return got;
 }
 
 // --- from Update to Exclusive, in the session that has it ------------------------------------------------------------
@@ -410,6 +334,34 @@ renewal applock_backend::do_verify(const lock_request& r, deadline d) {
         return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
     }
     return {.held = false, .reason = loss_reason::server, .detail = "the session does not hold it any more"};
+}
+
+// --- operating ------------------------------------------------------------------------------------------------------
+
+std::vector<lock_status> applock_backend::do_inspect(std::string_view prefix, deadline d) {
+    applock_status status{prefix};
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& [id, h] : holdings_)
+            status.add_holder(
+                h.request.name,
+                {.mode = h.request.mode, .owner = h.request.owner, .token = {}, .since = h.since, .expires_in = {}});
+    }
+    for (auto& [n, who] : room_.everybody()) status.add_waiter(n, std::move(who));
+    const bool nobody_here = status.empty();
+    if (!status.add_others(*sessions_.any(d), d) && nobody_here)
+        throw unsupported{
+            "this server does not tell who holds applocks: that takes sys.dm_tran_locks, and VIEW SERVER STATE to read "
+            "it; each program sees its own",
+            {.backend = std::string{name}}};
+    return std::move(status).sorted();
+}
+
+bool applock_backend::do_break(std::string_view n, std::string_view, std::string_view, deadline) {
+    throw unsupported{
+        "SQL Server takes an applock from nobody: end its holder's program, or its session with KILL; "
+        "request_session_id in sys.dm_tran_locks, where resource_type is 'APPLICATION', says which one",
+        {.lock_name = std::string{n}, .backend = std::string{name}}};
 }
 
 }  // namespace rowlock::sqlserver

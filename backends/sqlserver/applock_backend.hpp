@@ -72,6 +72,8 @@ private:
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
     void do_release(const lock_request& r, deadline d) override;
     renewal do_verify(const lock_request& r, deadline d) override;
+    std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
+    bool do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) override;
     void do_listen(listener* l) override;
 
     std::optional<grant> attempt(const lock_request& r, deadline d);

@@ -164,6 +164,13 @@ void applock_session::ask(deadline d) {
         give_up("SQL Server did not answer within the time allowed");
 }
 
+void applock_session::ask_for(std::string_view sql, deadline d, const std::function<void(odbc::statement&)>& bind) {
+    odbc::statement s{connection_, sql};
+    bind(s);
+    if (s.run(canceler_, d) == odbc::statement::outcome::ended)
+        fail("SQL Server did not answer within the time allowed", 0);
+}
+
 void applock_session::driver_timeout(std::chrono::milliseconds t) {
     for (auto* const s : {&get_, &release_, &ask_mode_, &ask_}) s->driver_timeout(t);
 }

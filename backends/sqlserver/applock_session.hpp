@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -68,6 +69,10 @@ public:
     /// @throws no_answer there was none
     void ask(deadline d);
 
+    /// Runs `sql`, to which `bind` adds parameters and columns.
+    /// @throws no_answer; connection_error the server refuses it
+    void ask_for(std::string_view sql, deadline d, const std::function<void(odbc::statement&)>& bind);
+
     /// What the driver may add to the deadline of a call that does not wait in the server, where SQLCancel does not
     /// help.
     void driver_timeout(std::chrono::milliseconds t);
@@ -75,6 +80,9 @@ public:
     /// In which mode the session holds it, as the server sees it; empty: not at all. Valid until the next call.
     /// @throws no_answer
     [[nodiscard]] std::string_view mode_of(std::string_view resource, deadline d);
+
+    /// The driver's name and version.
+    [[nodiscard]] std::string driver() const { return connection_.driver(); }
 
     [[nodiscard]] bool usable() const noexcept { return connection_.usable(); }
     [[nodiscard]] std::string last_words() const { return connection_.last_words(); }
@@ -105,5 +113,15 @@ private:
     odbc::statement ask_;
     std::optional<odbc::statement> waiting_get_;  ///< has no driver's timeout: it waits as long as it is told to
 };
+
+/// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with it.
+template <class Statement>
+void undo(applock_session& s, Statement release) noexcept {
+    try {
+        release();
+    } catch (const std::exception& e) {
+        s.abandon(e.what());
+    }
+}
 
 }  // namespace rowlock::sqlserver

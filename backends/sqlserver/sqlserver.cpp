@@ -14,22 +14,30 @@ namespace {
 
 provider open_applock(std::string_view rest, options opt) { return applock(std::string{rest}, std::move(opt)); }
 
-std::vector<finding> diagnose(std::string_view, const options&) {
-    throw unsupported{"this back end cannot be examined yet", {.backend = std::string{applock_backend::name}}};
+// What the server shows as the session's program, unless the caller has said so; `APP` to FreeTDS and to Microsoft's
+// driver, and nothing to psqlODBC. 128 characters is what SQL Server keeps.
+std::string with_owner(std::string connection_string, std::string_view owner) {
+    std::string upper = ";" + connection_string;
+    for (auto& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    if (upper.find(";APP=") != upper.npos || owner.empty()) return connection_string;
+    if (!connection_string.ends_with(';')) connection_string += ';';
+    connection_string += "APP=";
+    for (const char c : owner.substr(0, 128)) connection_string += c == ';' || c == '{' || c == '}' ? '_' : c;
+    return connection_string + ';';
 }
 
 }  // namespace
 
 const detail::backend_entry applock_entry{"sqlserver+applock:", "sqlserver+applock:DRIVER={FreeTDS};SERVER=...",
-                                          &open_applock, nullptr, &diagnose};
+                                          &open_applock, nullptr, &diagnose_applocks};
 const detail::backend_entry default_entry{"sqlserver:", "sqlserver:DRIVER={FreeTDS};SERVER=...", &open_applock, nullptr,
-                                          &diagnose};
+                                          &diagnose_applocks};
 
 provider applock(const std::string& connection_string, options opt) {
     detail::check(opt);
     if (opt.fencing)
         throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
-    auto b = std::make_unique<applock_backend>(connection_string, opt.operation_timeout);
+    auto b = std::make_unique<applock_backend>(with_owner(connection_string, opt.owner), opt.operation_timeout);
     return provider{std::move(b), std::move(opt)};
 }
 

@@ -25,6 +25,7 @@ void during_the_wait(context& c) {
     auto locks = c.open();
     auto m = c.mutex(locks);
     auto held = std::make_optional(m.acquire());
+    BOOST_TEST(!m.try_acquire_for(1ms));  // what is opened to wait in is open by now
     std::stop_source stop;
     steady::time_point stopped;
     std::jthread stopper{[&] {
@@ -33,7 +34,7 @@ void during_the_wait(context& c) {
         stop.request_stop();
     }};
     BOOST_CHECK_EXCEPTION((void)m.acquire(stop.get_token()), cancelled,
-                          [](const cancelled& e) { return e.lock_name() == "n"; });
+                          [&](const cancelled& e) { return e.lock_name() == c.place().own_prefix() + "n"; });
     stopper.join();
     BOOST_TEST((steady::now() - stopped < slack), "promptly");
     BOOST_TEST(c.waiting(locks, 0), "it has left the queue");

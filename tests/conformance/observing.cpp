@@ -26,7 +26,7 @@ void each_outcome_has_its_event(context& c) {
     held.release();
     BOOST_TEST((heard->words() == words{"granted", "busy", "timed_out", "cancelled", "released"}));
     for (const auto& e : heard->all()) {
-        BOOST_TEST(e.name == "app:n");
+        BOOST_TEST(e.name == c.place().own_prefix() + "app:n");
         BOOST_TEST(e.backend == c.kind().backend);
         BOOST_TEST((e.duration >= 0ns));
     }

@@ -22,6 +22,9 @@ public:
     /// What `test::open_any` takes in another process to see them, too. Empty: they are this process's own.
     [[nodiscard]] virtual std::string url() const { return {}; }
 
+    /// What the store itself puts before every name, where its locks are not in a place of their own.
+    [[nodiscard]] virtual std::string own_prefix() const { return {}; }
+
     /// How many hold `name`, as the database itself has it, past the library.
     [[nodiscard]] virtual int holders_in_database(std::string_view name) = 0;
 

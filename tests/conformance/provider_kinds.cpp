@@ -1,5 +1,7 @@
 #include "provider_kind.hpp"
 
+#include <random>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -218,24 +220,23 @@ private:
 #endif
 
 #ifdef ROWLOCK_HAVE_SQLSERVER
-// A server that speaks TDS. Not every one keeps the applocks of databases apart, so runs that use the same server take
-// turns.
+// A server that speaks TDS. Babelfish does not keep the applocks of databases apart, and in time spoils names that many
+// take: so each case has names of its own.
 class applock_store final : public store {
 public:
     explicit applock_store(options opt, std::string scheme = "sqlserver+applock:")
-        : scheme_{std::move(scheme)}, options_{std::move(opt)} {
-        (void)past().sql(turn("sp_getapplock", true));
-    }
-    ~applock_store() override { (void)past().sql(turn("sp_releaseapplock", false)); }
+        : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
     provider open() override { return test::open_any(url(), options_); }
-    std::string url() const override { return scheme_ + *test::sqlserver(); }
+    std::string url() const override { return "prefixed:" + prefix_ + ":" + scheme_ + *test::sqlserver(); }
+    std::string own_prefix() const override { return prefix_; }
     // What another session could have tells what there is; who shares is one.
     int holders_in_database(std::string_view name) override {
-        const auto resource = sqlserver::resource_of(name);
+        const auto full = prefix_ + std::string{name};
+        const auto resource = sqlserver::resource_of(full);
         if (past().is_free(resource)) return 0;
         if (!past().is_free(resource, "IntentExclusive")) return 1;
         int permits = 0;
-        for (std::uint32_t i = 0; i < 8; ++i) permits += !past().is_free(sqlserver::permit_of(name, i));
+        for (std::uint32_t i = 0; i < 8; ++i) permits += !past().is_free(sqlserver::permit_of(full, i));
         return permits;
     }
 
@@ -244,11 +245,7 @@ private:
         static test::sqlserver_connection one{*test::sqlserver()};
         return one;
     }
-    static std::string turn(const std::string& procedure, bool get) {
-        return "EXEC " + procedure + " @Resource = 'rowlock conformance'" + (get ? ", @LockMode = 'Exclusive'" : "") +
-               ", @LockOwner = 'Session'";
-    }
-
+    const std::string prefix_ = std::to_string(std::random_device{}());
     const std::string scheme_;
     const options options_;
 };

@@ -18,7 +18,9 @@ steady::duration time_of(Wait wait) {
 
 // A holder, and somebody else who asks.
 struct contended {
-    explicit contended(context& c) : locks{c.open()}, m{c.mutex(locks)}, held{m.acquire()} {}
+    explicit contended(context& c) : locks{c.open()}, m{c.mutex(locks)}, held{m.acquire()} {
+        BOOST_TEST(!m.try_acquire_for(1ms));  // what is opened to wait in is open by now, however long that takes
+    }
     provider locks;
     mutex_like m;
     std::optional<lock_handle> held;

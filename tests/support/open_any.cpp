@@ -79,6 +79,11 @@ provider open_any(const std::string& url, options opt) {
         opt.fencing = true;
         return open(fenced, std::move(opt));
     }
+    if (const auto prefixed = rest_of(url, "prefixed:"); !prefixed.empty()) {
+        const auto at = prefixed.find(':');
+        opt.key_prefix = prefixed.substr(0, at) + opt.key_prefix;
+        return open_any(prefixed.substr(at + 1), std::move(opt));
+    }
     return open(url, std::move(opt));
 }
 
