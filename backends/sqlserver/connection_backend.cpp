@@ -40,16 +40,6 @@ auto asking(Ask ask) {
     }
 }
 
-// Undoes what was taken on the way to something that failed. If that cannot be done, the session counts as lost.
-template <class Release>
-void undo(applock_session& s, Release release) noexcept {
-    try {
-        release();
-    } catch (const std::exception& e) {
-        s.abandon(e.what());
-    }
-}
-
 }  // namespace
 
 connection_backend::connection_backend(SQLHDBC theirs)

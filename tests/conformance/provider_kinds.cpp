@@ -224,9 +224,10 @@ private:
 // take: so each case has names of its own.
 class applock_store final : public store {
 public:
-    explicit applock_store(options opt) : options_{std::move(opt)} {}
+    explicit applock_store(options opt, std::string scheme = "sqlserver+applock:")
+        : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
     provider open() override { return test::open_any(url(), options_); }
-    std::string url() const override { return "prefixed:" + prefix_ + ":sqlserver+applock:" + *test::sqlserver(); }
+    std::string url() const override { return "prefixed:" + prefix_ + ":" + scheme_ + *test::sqlserver(); }
     std::string own_prefix() const override { return prefix_; }
     // What another session could have tells what there is; who shares is one.
     int holders_in_database(std::string_view name) override {
@@ -245,6 +246,7 @@ private:
         return one;
     }
     const std::string prefix_ = std::to_string(std::random_device{}());
+    const std::string scheme_;
     const options options_;
 };
 #endif
@@ -345,6 +347,33 @@ std::vector<provider_kind> provider_kinds() {
                    }});
 #endif
 #ifdef ROWLOCK_HAVE_SQLSERVER
+#ifdef ROWLOCK_HAVE_POSTGRES
+    all.push_back({"sqlserver-applock-stand-in-connection",
+                   "sqlserver+applock",
+                   false,
+                   false,
+                   true,
+                   [](options o) {
+                       return std::make_unique<applock_stand_in_store>("sqlserver-applock-connection:", std::move(o));
+                   },
+                   {},
+                   true,
+                   false,
+                   true});
+#endif
+    if (test::sqlserver())
+        all.push_back(
+            {"sqlserver-applock-connection",
+             "sqlserver+applock",
+             false,
+             false,
+             true,
+             [](options o) { return std::make_unique<applock_store>(std::move(o), "sqlserver-applock-connection:"); },
+             {},
+             true,
+             false,
+             false,
+             false});
     if (test::sqlserver())
         all.push_back({"sqlserver-applock",
                        "sqlserver+applock",
@@ -364,7 +393,9 @@ std::vector<provider_kind> provider_kinds() {
 std::vector<absent_kind> absent_kinds() {
     std::vector<absent_kind> all;
 #ifdef ROWLOCK_HAVE_SQLSERVER
-    if (!test::sqlserver()) all.push_back({"sqlserver-applock", test::no_sqlserver});
+    if (!test::sqlserver())
+        for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection"})
+            all.push_back({name, test::no_sqlserver});
 #endif
     return all;
 }

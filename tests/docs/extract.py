@@ -4,7 +4,7 @@ usage: extract.py PROGRAM.cpp FRAGMENTS.cpp FILE.md...
 
 A block with a main() is a whole program; there must be exactly one. Every other block becomes the body of a function
 that is given what the documents talk about: locks, a held lock, a stop token, a job, a database, a connection with an open
-transaction. What needs a back end that this build does not have is left out.
+transaction, one through ODBC. What needs a back end that this build does not have is left out.
 """
 import pathlib
 import re
@@ -34,6 +34,10 @@ class work;
 }  // namespace pqxx
 #endif
 
+#ifdef ROWLOCK_HAVE_SQLSERVER
+#include <rowlock/sqlserver.hpp>
+#endif
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -47,7 +51,8 @@ struct job_of_the_reader {
 parameters = (
     "[[maybe_unused]] rowlock::provider& locks, [[maybe_unused]] rowlock::lock_handle& held, "
     "[[maybe_unused]] std::stop_token stop_token, [[maybe_unused]] job_of_the_reader& job, "
-    "[[maybe_unused]] SQLite::Database& db, [[maybe_unused]] pqxx::connection& conn, [[maybe_unused]] pqxx::work& tx"
+    "[[maybe_unused]] SQLite::Database& db, [[maybe_unused]] pqxx::connection& conn, [[maybe_unused]] pqxx::work& tx, "
+    "[[maybe_unused]] void* hdbc"
 )
 
 
@@ -56,7 +61,10 @@ def function(n, block):
         f"static void fragment_{n}({parameters}) {{ {{\n{block}}} }}\n"
         f"[[maybe_unused]] static const auto use_{n} = &fragment_{n};\n"
     )
-    return f"#ifdef ROWLOCK_HAVE_POSTGRES\n{text}#endif\n" if "rowlock::postgres" in block else text
+    for needed in ("POSTGRES", "SQLSERVER"):
+        if f"rowlock::{needed.lower()}" in block:
+            text = f"#ifdef ROWLOCK_HAVE_{needed}\n{text}#endif\n"
+    return text
 
 
 bodies = "\n".join(function(n, block) for n, block in enumerate(fragments, start=1))

@@ -11,6 +11,11 @@
 #include <SQLiteCpp/Database.h>
 #include <rowlock/sqlite.hpp>
 #endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+#include <rowlock/sqlserver.hpp>
+
+#include "odbc_connection.hpp"
+#endif
 #if __has_include(<examples/flock_backend.hpp>)
 #include <examples/flock_backend.hpp>
 #define ROWLOCK_TEST_FLOCK
@@ -24,18 +29,17 @@ std::string rest_of(const std::string& url, std::string_view scheme) {
     return url.starts_with(scheme) ? url.substr(scheme.size()) : std::string{};
 }
 
-#ifdef ROWLOCK_HAVE_POSTGRES
 // A connection for each provider. The provider's options outlive its back end, so they can carry it.
-pqxx::connection& connection_carried_by(options& opt, const std::string& database) {
+template <class Connection>
+Connection& connection_carried_by(options& opt, const std::string& to) {
     struct carrier {
-        pqxx::connection connection;
+        Connection connection;
         std::shared_ptr<observer> events;
     };
-    const std::shared_ptr<carrier> c{new carrier{pqxx::connection{"postgresql:" + database}, opt.events}};
+    const std::shared_ptr<carrier> c{new carrier{Connection{to}, opt.events}};
     opt.events = {c, c->events.get()};
     return c->connection;
 }
-#endif
 
 }  // namespace
 
@@ -53,12 +57,18 @@ provider open_any(const std::string& url, options opt) {
 #endif
 #ifdef ROWLOCK_HAVE_POSTGRES
     if (const auto database = rest_of(url, "postgresql-advisory-connection:"); !database.empty()) {
-        auto& connection = connection_carried_by(opt, database);
+        auto& connection = connection_carried_by<pqxx::connection>(opt, "postgresql:" + database);
         return postgres::advisory_on(connection, std::move(opt));
     }
     if (const auto database = rest_of(url, "postgresql-lease-connection:"); !database.empty()) {
-        auto& connection = connection_carried_by(opt, database);
+        auto& connection = connection_carried_by<pqxx::connection>(opt, "postgresql:" + database);
         return postgres::leases_on(connection, std::move(opt));
+    }
+#endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    if (const auto to = rest_of(url, "sqlserver-applock-connection:"); !to.empty()) {
+        auto& connection = connection_carried_by<odbc_connection>(opt, to);
+        return sqlserver::applock_on(connection.handle(), std::move(opt));
     }
 #endif
 #ifdef ROWLOCK_TEST_FLOCK
@@ -72,7 +82,7 @@ provider open_any(const std::string& url, options opt) {
     if (const auto prefixed = rest_of(url, "prefixed:"); !prefixed.empty()) {
         const auto at = prefixed.find(':');
         opt.key_prefix = prefixed.substr(0, at) + opt.key_prefix;
-        return open(prefixed.substr(at + 1), std::move(opt));
+        return open_any(prefixed.substr(at + 1), std::move(opt));
     }
     return open(url, std::move(opt));
 }
