@@ -43,7 +43,11 @@ connection::connection(const environment& e, const std::string& connection_strin
     throw connection_error{"cannot connect to " + server_ + ": " + why.text(), why.context(backend)};
 }
 
+connection::connection(SQLHDBC theirs, std::string_view server, std::string_view backend)
+    : handle_{theirs}, server_{server}, backend_{backend} {}
+
 connection::~connection() {
+    if (!handle_.is_ours()) return;
     // A transaction that is open would keep it from being closed.
     if (SQLDisconnect(handle_.get()) == SQL_ERROR && diagnostics{handle_}.has("25000")) {
         SQLEndTran(SQL_HANDLE_DBC, handle_.get(), SQL_ROLLBACK);

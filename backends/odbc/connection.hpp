@@ -24,8 +24,8 @@ private:
     environment_handle handle_;
 };
 
-/// One connection. What broke it makes it unusable: it never connects again by itself, because a new session would hold
-/// none of the locks of the old one.
+/// One connection, of our own or somebody else's. What broke it makes it unusable: it never connects again by itself,
+/// because a new session would hold none of the locks of the old one.
 ///
 /// Closing it may not end the session: a driver manager that was told to pool connections (`Pooling` in odbcinst.ini)
 /// keeps it. So whoever holds locks in it gives them back first.
@@ -39,6 +39,8 @@ public:
     /// @throws connection_error
     connection(const environment& e, const std::string& connection_string, std::string_view server,
                std::string_view backend, deadline d);
+    /// Somebody else's, connected: it is not closed here.
+    connection(SQLHDBC theirs, std::string_view server, std::string_view backend);
     ~connection();
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;

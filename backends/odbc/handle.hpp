@@ -12,14 +12,17 @@ template <SQLSMALLINT Type>
 class handle {
 public:
     handle() noexcept = default;
-    handle(handle&& other) noexcept : handle_{std::exchange(other.handle_, nullptr)} {}
+    /// Somebody else's: it is not freed here.
+    explicit handle(SQLHANDLE theirs) noexcept : handle_{theirs}, ours_{false} {}
+    handle(handle&& other) noexcept : handle_{std::exchange(other.handle_, nullptr)}, ours_{other.ours_} {}
     handle& operator=(handle&&) = delete;
     ~handle() {
-        if (handle_) SQLFreeHandle(Type, handle_);
+        if (handle_ && ours_) SQLFreeHandle(Type, handle_);
     }
 
     static constexpr SQLSMALLINT type = Type;
     [[nodiscard]] SQLHANDLE get() const noexcept { return handle_; }
+    [[nodiscard]] bool is_ours() const noexcept { return ours_; }
 
     /// @return what ODBC says of it; the reason, if it failed, is a diagnostic of `parent`
     template <class Parent>
@@ -30,6 +33,7 @@ public:
 
 private:
     SQLHANDLE handle_ = nullptr;
+    bool ours_ = true;
 };
 
 using environment_handle = handle<SQL_HANDLE_ENV>;

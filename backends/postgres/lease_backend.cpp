@@ -1,21 +1,21 @@
 #include "lease_backend.hpp"
 
 #include <row_leases_holding.hpp>
-#include <row_leases_several.hpp>
 #include <row_leases_taking.hpp>
 #include <row_leases_waiting.hpp>
 
 #include "session_pool.hpp"
 
 template class rowlock::detail::row_leases<rowlock::postgres::lease_store>;
+template class rowlock::detail::row_leases_at_once<rowlock::postgres::lease_store>;
 
 namespace rowlock::postgres {
 
 lease_backend::lease_backend(const conninfo& to, bool transaction_pooled)
-    : row_leases{lease_store{to.schema}, !transaction_pooled,
-                 [&](session_source::gone_function gone) {
-                     return std::make_unique<session_pool>(to, name, transaction_pooled, std::move(gone));
-                 }},
+    : row_leases_at_once{lease_store{to.schema}, !transaction_pooled,
+                         [&](session_source::gone_function gone) {
+                             return std::make_unique<session_pool>(to, name, transaction_pooled, std::move(gone));
+                         }},
       pooled_{transaction_pooled},
       breaks_{to, name, [this] { doubt(); }} {}
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <row_leases.hpp>
+#include <row_leases_at_once.hpp>
 
 #include "break_listener.hpp"
 #include "lease_store.hpp"
@@ -9,7 +9,7 @@ namespace rowlock::postgres {
 
 /// Row leases, and who hears at once that an operator broke one. Behind a transaction pooler nobody does, and nobody
 /// waits in the server: there no session can hold or hear anything.
-class lease_backend final : public detail::row_leases<lease_store> {
+class lease_backend final : public detail::row_leases_at_once<lease_store> {
 public:
     lease_backend(const conninfo& to, bool transaction_pooled);
     ~lease_backend() override;
@@ -24,3 +24,4 @@ private:
 }  // namespace rowlock::postgres
 
 extern template class rowlock::detail::row_leases<rowlock::postgres::lease_store>;
+extern template class rowlock::detail::row_leases_at_once<rowlock::postgres::lease_store>;

@@ -54,6 +54,9 @@ public:
     /// @throws no_answer
     [[nodiscard]] std::string_view mode_of(std::string_view resource, deadline d);
 
+    /// For other statements in the same session.
+    [[nodiscard]] odbc::connection& connection() noexcept { return connection_; }
+
     [[nodiscard]] bool usable() const noexcept { return connection_.usable(); }
     [[nodiscard]] std::string last_words() const { return connection_.last_words(); }
     /// What it holds, nobody can tell.

@@ -4,6 +4,6 @@
 
 namespace rowlock::sqlserver {
 
-extern const detail::backend_entry applock_entry, default_entry;
+extern const detail::backend_entry applock_entry, lease_entry, default_entry;
 
 }  // namespace rowlock::sqlserver

@@ -47,10 +47,9 @@ namespace rowlock::detail {
 ///    with the names; `sees_waiters` says whether it does;
 ///  - `release_bell(s, mode, keys)`, `leave_queue(s, keys)`, and `unlock_all(s, keys)`: whatever a wait has taken;
 ///  - `wait_for_queue(sessions, s, keys, bound, timeout)` and `wait_for_bell(sessions, s, keys, shared, bound,
-///    timeout)`, which wait in the server: true, the session holds it;
-///  - where it has them, `take_all` and `find_all`, which take several leases at once.
+///    timeout)`, which wait in the server: true, the session holds it.
 ///
-/// Its members are in row_leases_taking.hpp, _several, _waiting and _holding, for the one source that instantiates it.
+/// Its members are in row_leases_taking.hpp, _waiting and _holding, for the one source that instantiates it.
 template <class Store>
 class row_leases : public backend {
 public:
@@ -88,14 +87,14 @@ private:
     };
     class place_in_queue;
 
-    static constexpr bool takes_several = requires { &Store::take_all; };
+    template <class>
+    friend class row_leases_at_once;
 
     /// There is a lease to hear of now.
     virtual void do_begin_to_hold() {}
 
     backend_traits do_traits() const override;
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
-    several_grants do_try_acquire_all(std::span<const lock_request> all, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                   std::chrono::milliseconds operation_timeout) override;
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
@@ -108,9 +107,7 @@ private:
     void do_listen(listener* l) override;
 
     attempt_result attempt(const use& here, const lock_request& r, lease_manners m, deadline d);
-    several_grants attempt_all(std::span<const lock_request> all, deadline d);
     std::optional<grant> settle(const lock_request& r, deadline d);
-    std::optional<several_grants> settle(std::span<const lock_request> all, deadline d);
     [[nodiscard]] bool is_in_doubt(const lock_request& r) const;
     void settled(std::span<const lock_request> all);
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);

@@ -91,6 +91,14 @@ ut::test_case* make(const std::string& name, const std::function<void()>& run) {
     return ut::make_test_case(run, name, __FILE__, __LINE__);
 }
 
+void skip(ut::test_case& t, const std::string& why) {
+    t.add_precondition([why](ut::test_unit_id) {
+        boost::test_tools::assertion_result no{false};
+        no.message() << why;
+        return no;
+    });
+}
+
 // The back end that the case is meant for has really run: by its own word, and by what its database had in it.
 void check_it_is_this_back_end(context& c) {
     auto locks = c.open();
@@ -113,12 +121,7 @@ ut::test_suite* suite_of(const std::string& name, const provider_kind& kind, con
             context c{kind, how};
             run(c);
         });
-        if (const auto why = missing(kind, can, t.needs); !why.empty())
-            made->add_precondition([why](ut::test_unit_id) {
-                boost::test_tools::assertion_result no{false};
-                no.message() << "this provider " << why;
-                return no;
-            });
+        if (const auto why = missing(kind, can, t.needs); !why.empty()) skip(*made, "this provider " + why);
         suite->add(made);
     }
     return suite;
@@ -202,13 +205,13 @@ void check_nothing_is_missing(const std::vector<provider_kind>& kinds) {
 
 // Every kind of URL that the library opens is one of the providers under test.
 void check_every_back_end_is_in_the_table(const std::vector<provider_kind>& kinds) {
+    const auto absent = absent_kinds();
     for (const auto& usage : registered_backends()) {
         const auto scheme = usage.substr(0, usage.find(':'));
-        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(),
-                                [&](const auto& k) {
-                                    return k.name == scheme ||
-                                           std::count(k.other_schemes.begin(), k.other_schemes.end(), scheme) > 0;
-                                })),
+        const auto opens = [&](const auto& k) {
+            return k.name == scheme || std::count(k.other_schemes.begin(), k.other_schemes.end(), scheme) > 0;
+        };
+        BOOST_TEST((std::any_of(kinds.begin(), kinds.end(), opens) || std::any_of(absent.begin(), absent.end(), opens)),
                    scheme << " is registered with the library, but no provider under test");
     }
 }
@@ -226,6 +229,13 @@ bool build_tree() {
     static const auto kinds = provider_kinds();
     auto& master = ut::framework::master_test_suite();
     for (const auto& kind : kinds) master.add(tree_of(kind));
+    for (const auto& kind : absent_kinds()) {
+        auto* suite = BOOST_TEST_SUITE(kind.name);
+        auto* all = make("all_cases", [] {});
+        skip(*all, kind.why);
+        suite->add(all);
+        master.add(suite);
+    }
     auto* meta = BOOST_TEST_SUITE("completeness");
     meta->add(make("nothing_is_missing", [] { check_nothing_is_missing(kinds); }));
     meta->add(make("every_back_end_is_in_the_table", [] { check_every_back_end_is_in_the_table(kinds); }));

@@ -46,4 +46,12 @@ struct provider_kind {
 /// Every provider that this build has. A new back end is one more entry.
 [[nodiscard]] std::vector<provider_kind> provider_kinds();
 
+/// One that this build has, but cannot reach: it is skipped with that reason.
+struct absent_kind {
+    std::string name;
+    std::string why;
+    std::vector<std::string> other_schemes{};
+};
+[[nodiscard]] std::vector<absent_kind> absent_kinds();
+
 }  // namespace rowlock::conformance

@@ -13,6 +13,10 @@
 #include <rowlock/schema.hpp>
 #include <support/postgres_server.hpp>
 #endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+#include <rowlock/sqlserver.hpp>
+#include <support/sqlserver_connection.hpp>
+#endif
 #ifdef ROWLOCK_HAVE_SQLITE
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Statement.h>
@@ -213,6 +217,46 @@ private:
 };
 #endif
 
+#ifdef ROWLOCK_HAVE_SQLSERVER
+// A server that speaks TDS, and its rowlock tables: runs that use the same one take turns. What earlier cases left
+// there is removed.
+class sqlserver_lease_store final : public store {
+public:
+    explicit sqlserver_lease_store(options opt) : options_{std::move(opt)} {
+        sqlserver::migrate(*test::sqlserver());
+        (void)past().sql(
+            "EXEC sp_getapplock @Resource = 'rowlock conformance', @LockMode = 'Exclusive', @LockOwner = 'Session'");
+        (void)past().sql("DELETE FROM [rowlock].part; DELETE FROM [rowlock].lock");
+    }
+    ~sqlserver_lease_store() override {
+        (void)past().sql("EXEC sp_releaseapplock @Resource = 'rowlock conformance', @LockOwner = 'Session'");
+    }
+    provider open() override { return test::open_any(url(), options_); }
+    std::string url() const override { return "sqlserver+lease:" + *test::sqlserver(); }
+    int holders_in_database(std::string_view name) override {
+        const auto those = " WHERE name_key = " + test::bytes_literal(name) + " AND expires_at > SYSUTCDATETIME()";
+        return std::stoi(past().sql("SELECT (SELECT COUNT(*) FROM [rowlock].lock" + those +
+                                    ") + (SELECT COUNT(*) FROM [rowlock].part" + those + ")"));
+    }
+    bool expire(std::string_view name) override {
+        const auto now =
+            " SET expires_at = DATEADD(SECOND, -1, SYSUTCDATETIME()) WHERE expires_at > SYSUTCDATETIME() "
+            "AND name_key = " +
+            test::bytes_literal(name);
+        (void)past().sql("UPDATE [rowlock].lock" + now + "; UPDATE [rowlock].part" + now);
+        return true;
+    }
+
+private:
+    static test::sqlserver_connection& past() {
+        static test::sqlserver_connection one{*test::sqlserver()};
+        return one;
+    }
+
+    const options options_;
+};
+#endif
+
 #if __has_include(<examples/flock_backend.hpp>)
 #define ROWLOCK_TEST_FLOCK
 class flock_store final : public store {
@@ -307,6 +351,25 @@ std::vector<provider_kind> provider_kinds() {
     all.push_back({"postgresql-lease-connection", "postgresql+lease", true, true, false, [](options o) {
                        return std::make_unique<lease_store>(std::move(o), "postgresql-lease-connection:");
                    }});
+#endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    if (test::sqlserver())
+        all.push_back({"sqlserver-lease",
+                       "sqlserver+lease",
+                       true,
+                       true,
+                       false,
+                       [](options o) { return std::make_unique<sqlserver_lease_store>(std::move(o)); },
+                       {"sqlserver+lease"},
+                       false});
+#endif
+    return all;
+}
+
+std::vector<absent_kind> absent_kinds() {
+    std::vector<absent_kind> all;
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    if (!test::sqlserver()) all.push_back({"sqlserver-lease", test::no_sqlserver, {"sqlserver+lease"}});
 #endif
     return all;
 }
