@@ -13,8 +13,10 @@ lease_backend::lease_backend(const std::string& connection_string, const std::st
                      using pool = detail::connection_pool<lease_session>;
                      return std::make_unique<pool>(
                          [this, connection_string, schema](std::uint64_t id, deadline until) {
-                             return std::make_shared<member>(id, environment, canceler, connection_string, name, schema,
-                                                             until);
+                             auto made = std::make_shared<member>(id, environment, canceler, connection_string, name,
+                                                                  schema, until);
+                             lease_store::get_ready(made->s, until);
+                             return made;
                          },
                          lease_store::server, name, std::move(gone));
                  }} {}

@@ -31,7 +31,7 @@ constexpr std::string_view found = R"sql(
 DECLARE @token bigint, @pinned int = 0, @grantable int = 0, @rang int = -1, @left int, @until datetime2(6);)sql";
 
 constexpr std::string_view look_exclusive = R"sql(
-IF (@head = 1 OR APPLOCK_TEST('public', @queue, 'Shared', 'Session') = 1)
+IF DATALENGTH(@key) > 0 AND (@head = 1 OR APPLOCK_TEST('public', @queue, 'Shared', 'Session') = 1)
    AND NOT EXISTS (SELECT 1 FROM [rowlock].lock
                    WHERE name_key = @key
                      AND (expires_at > SYSUTCDATETIME() OR sharers > 0 OR upgraders > 0 OR permits > 0))
@@ -254,6 +254,10 @@ void check_pin(std::int64_t answer, bool grantable) {
 }
 
 }  // namespace
+
+// A lease counts from before it is asked for, so what a session needs for its first try is not to be a part of that.
+// Nothing has no name.
+void lease_store::get_ready(session& s, deadline d) { (void)take(s, {}, {}, {}, d); }
 
 bool lease_store::is_taken(session& s, const std::string& n, deadline d) {
     return s.run(look, d, key_of(n)).size() > 0;

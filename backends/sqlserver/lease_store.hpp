@@ -29,6 +29,7 @@ struct lease_store {
     static constexpr std::string_view server = "SQL Server";
     // The view that has the waits wants the right to look at the whole server.
     static constexpr bool sees_waiters = false;
+    static constexpr bool tells_of_breaks = false;
     using session = lease_session;
     using keys = lease_keys;
 
@@ -36,6 +37,8 @@ struct lease_store {
 
     [[nodiscard]] keys keys_of(std::string_view n) const { return lease_keys_of(schema, n); }
 
+    /// Has the server prepare what takes a lease.
+    static void get_ready(session& s, deadline d);
     [[nodiscard]] static bool is_taken(session& s, const std::string& n, deadline d);
     [[nodiscard]] static detail::lease_answer take(session& s, const lock_request& r, const keys& k,
                                                    detail::lease_manners m, deadline d);

@@ -45,6 +45,7 @@ namespace rowlock::detail {
 ///    `renew(s, requests)`: the numbers of those it moved; `breaks(s, provider, numbers)`: who broke them, and why;
 ///    `break_all`, `purge`: how many; `rows(s, prefix)`: `lease_row`s; `waiters(s, names)`: whom the server sees wait,
 ///    with the names; `sees_waiters` says whether it does;
+///  - `tells_of_breaks`: every provider is told of them; otherwise this one, and others when they renew;
 ///  - `release_bell(s, mode, keys)`, `leave_queue(s, keys)`, and `unlock_all(s, keys)`: whatever a wait has taken;
 ///  - `wait_for_queue(sessions, s, keys, bound, timeout)` and `wait_for_bell(sessions, s, keys, shared, bound,
 ///    timeout)`, which wait in the server: true, the session holds it.

@@ -173,7 +173,9 @@ std::vector<lock_status> row_leases<Store>::do_inspect(std::string_view prefix, 
 
 template <class Store>
 bool row_leases<Store>::do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) {
-    return store_.break_all(*sessions_->any(d), n, reason, by, d) > 0;
+    const bool broken = store_.break_all(*sessions_->any(d), n, reason, by, d) > 0;
+    if (broken && !Store::tells_of_breaks) doubt();
+    return broken;
 }
 
 template <class Store>

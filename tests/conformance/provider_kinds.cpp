@@ -223,6 +223,8 @@ private:
 class sqlserver_lease_store final : public store {
 public:
     explicit sqlserver_lease_store(options opt) : options_{std::move(opt)} {
+        // A session of Babelfish takes seconds of the processor to get going.
+        options_.operation_timeout = std::max(options_.operation_timeout, std::chrono::milliseconds{60'000});
         sqlserver::migrate(*test::sqlserver());
         (void)past().sql(
             "EXEC sp_getapplock @Resource = 'rowlock conformance', @LockMode = 'Exclusive', @LockOwner = 'Session'");
@@ -253,7 +255,7 @@ private:
         return one;
     }
 
-    const options options_;
+    options options_;
 };
 #endif
 

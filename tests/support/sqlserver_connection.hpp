@@ -55,6 +55,8 @@ public:
     sqlserver_connection(const sqlserver_connection&) = delete;
     sqlserver_connection& operator=(const sqlserver_connection&) = delete;
 
+    [[nodiscard]] SQLHDBC handle() const noexcept { return connection_; }
+
     /// Runs T-SQL; the first column of the first row that it brings.
     std::string sql(std::string text) {
         SQLHANDLE statement = nullptr;
