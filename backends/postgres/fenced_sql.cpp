@@ -1,21 +1,14 @@
 #include "fenced_sql.hpp"
 
-#include <algorithm>
-#include <array>
 #include <functional>
 #include <string>
+
+#include <joined.hpp>
 
 namespace rowlock::postgres::fenced_sql {
 namespace {
 
-// One text of several, made when this is compiled.
-template <const std::string_view&... Parts>
-constexpr auto joined = [] {
-    std::array<char, (Parts.size() + ... + 1)> text{};
-    auto* at = text.data();
-    ((at = std::copy(Parts.begin(), Parts.end(), at)), ...);
-    return text;
-}();
+using detail::joined;
 
 // How each kind of lock is tried for: `got.granted` says whether all of $1 were, in locks of the transaction.
 //

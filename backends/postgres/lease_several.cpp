@@ -1,6 +1,6 @@
 #include "lease_store.hpp"
 
-namespace rowlock::postgres::lease_store {
+namespace rowlock::postgres {
 namespace {
 
 using std::chrono::milliseconds;
@@ -87,8 +87,8 @@ struct columns {
 
 }  // namespace
 
-several_answer take_all(session& s, std::span<const lock_request> all, std::span<const lease_keys> keys, bool bell,
-                        deadline d) {
+detail::several_answer lease_store::take_all(session& s, std::span<const lock_request> all,
+                                             std::span<const lease_keys> keys, bool bell, deadline d) {
     const columns c{all};
     std::vector<std::int64_t> queues, bells;
     for (const auto& k : keys) {
@@ -99,13 +99,13 @@ several_answer take_all(session& s, std::span<const lock_request> all, std::span
     const auto rows = s.run(take_several, d, array_of(c.names), static_cast<std::int64_t>(first.id.provider),
                             array_of(c.numbers), first.owner, std::int64_t{first.ttl.count()}, array_of(queues),
                             array_of(bells), std::int64_t{bell ? 1 : 0});
-    several_answer answer;
+    detail::several_answer answer;
     bool looks_free = true;
     for (int i = 0; i < rows.rows(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         if (!rows.is_null(i, 0)) {
             answer.granted.push_back({.at = at, .token = rows.token(i, 0), .bell = rows.truth(i, 1)});
-        } else if (looks_free && (answer.busy == several_answer::nobody || !rows.truth(i, 2))) {
+        } else if (looks_free && (answer.busy == detail::several_answer::nobody || !rows.truth(i, 2))) {
             answer.busy = at;
             looks_free = rows.truth(i, 2);
             answer.dead_parts = rows.truth(i, 3);
@@ -114,11 +114,11 @@ several_answer take_all(session& s, std::span<const lock_request> all, std::span
     return answer;
 }
 
-std::vector<several_lease> find_all(session& s, std::span<const lock_request> all, deadline d) {
+std::vector<detail::several_lease> lease_store::find_all(session& s, std::span<const lock_request> all, deadline d) {
     const columns c{all};
     const auto rows = s.run(find_several, d, static_cast<std::int64_t>(all.front().id.provider), array_of(c.names),
                             array_of(c.numbers));
-    std::vector<several_lease> found;
+    std::vector<detail::several_lease> found;
     for (int i = 0; i < rows.rows(); ++i)
         found.push_back({.at = static_cast<std::size_t>(rows.integer(i, 0) - 1),
                          .token = rows.token(i, 1),
@@ -126,4 +126,4 @@ std::vector<several_lease> find_all(session& s, std::span<const lock_request> al
     return found;
 }
 
-}  // namespace rowlock::postgres::lease_store
+}  // namespace rowlock::postgres

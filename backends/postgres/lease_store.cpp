@@ -1,5 +1,7 @@
 #include "lease_store.hpp"
 
+#include "advisory_sql.hpp"
+#include "key_wait.hpp"
 #include "lock_key.hpp"
 
 namespace rowlock::postgres {
@@ -358,7 +360,7 @@ WHERE starts_with(l.name, $1::text)
 ORDER BY l.name, h.mode, h.token)sql"};
 
 constexpr statement all_keys{"rowlock_keys", R"sql(
-SELECT (l.classid::bigint << 32 | l.objid::bigint), l.granted, coalesce(a.application_name, ''),
+SELECT (l.classid::bigint << 32 | l.objid::bigint), coalesce(a.application_name, ''),
        coalesce(l.waitstart, a.query_start, clock_timestamp())
 FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid)
 WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ExclusiveLock'
@@ -376,11 +378,10 @@ lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
     return {queue, key_of(text + "lease bell")};
 }
 
-namespace lease_store {
+bool lease_store::is_taken(session& s, const std::string& name, deadline d) { return s.run(look, d, name).rows() > 0; }
 
-bool is_taken(session& s, const std::string& name, deadline d) { return s.run(look, d, name).rows() > 0; }
-
-lease_answer take(session& s, const lock_request& r, const lease_keys& k, manners m, deadline d) {
+detail::lease_answer lease_store::take(session& s, const lock_request& r, const lease_keys& k, detail::lease_manners m,
+                                       deadline d) {
     if (r.mode == lock_mode::exclusive && m.head && m.has_bell) {
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                                 std::int64_t{r.ttl.count()});
@@ -398,37 +399,43 @@ lease_answer take(session& s, const lock_request& r, const lease_keys& k, manner
         .dead_parts = rows.truth(0, 2), .contended = rows.truth(0, 3), .expires_in = milliseconds{rows.integer(0, 4)}};
 }
 
-lease_answer upgrade(session& s, const lock_request& r, deadline d) {
+detail::lease_answer lease_store::upgrade(session& s, const lock_request& r, deadline d) {
     const auto rows = s.run(take_upgrade, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                             std::int64_t{r.ttl.count()});
     if (!rows.is_null(0, 0)) return {.token = rows.token(0, 0)};
     return {.dead_parts = rows.truth(0, 2), .lost = rows.truth(0, 3)};
 }
 
-void announce_upgrade(session& s, const lock_request& r, bool waits, deadline d) {
+void lease_store::announce_upgrade(session& s, const lock_request& r, bool waits, deadline d) {
     (void)s.run(announce, d, r.name, waits ? std::int64_t{r.ttl.count()} : std::int64_t{0});
 }
 
-void reap(session& s, const std::string& name, deadline d) { (void)s.run(reap_parts, d, name); }
+void lease_store::reap(session& s, const std::string& name, deadline d) { (void)s.run(reap_parts, d, name); }
 
-void release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
+void lease_store::release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
     (void)s.run(r.mode == lock_mode::exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
                 as_int(r.id.number), flag(bell), k.bell);
 }
 
-void release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d) {
+void lease_store::release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d) {
     (void)s.run(mode == lock_mode::exclusive ? unlock_exclusive_key : unlock_shared_key, d, k.bell);
 }
 
-void leave_queue(session& s, const lease_keys& k, deadline d) { s.send_off(unlock_exclusive_key, d, k.queue); }
+void lease_store::unlock_all(session& s, const keys&, deadline d) { advisory_sql::unlock_all(s, d); }
 
-std::optional<lease> find(session& s, const lock_request& r, deadline d) {
-    const auto rows = s.run(find_lease, d, r.name, as_int(r.id.provider), as_int(r.id.number));
-    if (rows.rows() == 0) return std::nullopt;
-    return lease{static_cast<lock_mode>(rows.integer(0, 0)), rows.token(0, 1), milliseconds{rows.integer(0, 2)}};
+void lease_store::leave_queue(session& s, const lease_keys& k, deadline d) {
+    s.send_off(unlock_exclusive_key, d, k.queue);
 }
 
-std::unordered_set<std::uint64_t> renew(session& s, std::span<const lock_request* const> held, deadline d) {
+std::optional<detail::found_lease> lease_store::find(session& s, const lock_request& r, deadline d) {
+    const auto rows = s.run(find_lease, d, r.name, as_int(r.id.provider), as_int(r.id.number));
+    if (rows.rows() == 0) return std::nullopt;
+    return detail::found_lease{static_cast<lock_mode>(rows.integer(0, 0)), rows.token(0, 1),
+                               milliseconds{rows.integer(0, 2)}};
+}
+
+std::unordered_set<std::uint64_t> lease_store::renew(session& s, std::span<const lock_request* const> held,
+                                                     deadline d) {
     std::vector<std::string_view> names;
     std::vector<std::int64_t> numbers;
     for (const auto* r : held) {
@@ -442,8 +449,8 @@ std::unordered_set<std::uint64_t> renew(session& s, std::span<const lock_request
     return renewed;
 }
 
-std::unordered_map<std::uint64_t, std::string> breaks(session& s, std::uint64_t provider,
-                                                      std::span<const std::int64_t> numbers, deadline d) {
+std::unordered_map<std::uint64_t, std::string> lease_store::breaks(session& s, std::uint64_t provider,
+                                                                   std::span<const std::int64_t> numbers, deadline d) {
     const auto rows = s.run(breaks_of, d, as_int(provider), array_of(numbers));
     std::unordered_map<std::uint64_t, std::string> found;
     for (int i = 0; i < rows.rows(); ++i)
@@ -451,21 +458,22 @@ std::unordered_map<std::uint64_t, std::string> breaks(session& s, std::uint64_t 
     return found;
 }
 
-std::size_t break_all(session& s, std::string_view name, std::string_view reason, std::string_view by, deadline d) {
+std::size_t lease_store::break_all(session& s, std::string_view name, std::string_view reason, std::string_view by,
+                                   deadline d) {
     return static_cast<std::size_t>(s.run(break_lease, d, name, reason, by, s.schema()).integer(0, 0));
 }
 
-std::size_t purge(session& s, milliseconds idle, deadline d) {
+std::size_t lease_store::purge(session& s, milliseconds idle, deadline d) {
     const auto dead = s.run(names_with_dead_parts, d);
     for (int i = 0; i < dead.rows(); ++i) reap(s, dead.text(i, 0), d);
     return static_cast<std::size_t>(s.run(purge_names, d, std::int64_t{idle.count()}).integer(0, 0));
 }
 
-std::vector<row> rows(session& s, std::string_view prefix, deadline d) {
+std::vector<detail::lease_row> lease_store::rows(session& s, std::string_view prefix, deadline d) {
     const auto found = s.run(all_rows, d, prefix);
-    std::vector<row> all;
+    std::vector<detail::lease_row> all;
     for (int i = 0; i < found.rows(); ++i) {
-        auto& r = all.emplace_back(row{.name = found.text(i, 0)});
+        auto& r = all.emplace_back(detail::lease_row{.name = found.text(i, 0)});
         if (found.is_null(i, 1)) continue;
         if (found.integer(i, 1) == 4) {
             r.waiter =
@@ -481,15 +489,28 @@ std::vector<row> rows(session& s, std::string_view prefix, deadline d) {
     return all;
 }
 
-std::vector<key_row> key_rows(session& s, deadline d) {
+std::vector<std::pair<std::string, waiter_status>> lease_store::waiters(session& s, std::span<const std::string> names,
+                                                                        deadline d) const {
+    std::unordered_map<std::int64_t, std::string> queues;
+    for (const auto& n : names) queues.emplace(keys_of(n).queue, n);
     const auto found = s.run(all_keys, d);
-    std::vector<key_row> all;
+    std::vector<std::pair<std::string, waiter_status>> all;
     for (int i = 0; i < found.rows(); ++i)
-        all.push_back({found.integer(i, 0),
-                       found.truth(i, 1),
-                       {.mode = lock_mode::exclusive, .owner = found.text(i, 2), .since = found.time(i, 3)}});
+        if (const auto n = queues.find(found.integer(i, 0)); n != queues.end())
+            all.emplace_back(
+                n->second,
+                waiter_status{.mode = lock_mode::exclusive, .owner = found.text(i, 1), .since = found.time(i, 2)});
     return all;
 }
 
-}  // namespace lease_store
+bool lease_store::wait_for_queue(session_source& sessions, session& s, const keys& k, const wait_bound& w,
+                                 milliseconds operation_timeout) {
+    return wait_for_key(sessions, s, k.queue, false, w, operation_timeout);
+}
+
+bool lease_store::wait_for_bell(session_source& sessions, session& s, const keys& k, bool shared, const wait_bound& w,
+                                milliseconds operation_timeout) {
+    return wait_for_key(sessions, s, k.bell, shared, w, operation_timeout);
+}
+
 }  // namespace rowlock::postgres

@@ -83,6 +83,8 @@ public:
 
     /// The driver's name and version.
     [[nodiscard]] std::string driver() const { return connection_.driver(); }
+    /// For other statements in the same session.
+    [[nodiscard]] odbc::connection& connection() noexcept { return connection_; }
 
     [[nodiscard]] bool usable() const noexcept { return connection_.usable(); }
     [[nodiscard]] std::string last_words() const { return connection_.last_words(); }

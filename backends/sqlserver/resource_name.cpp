@@ -34,4 +34,10 @@ std::string permit_of(std::string_view name, std::uint32_t number) {
     return derived(name, "permit/" + std::to_string(number));
 }
 
+lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
+    std::string in;
+    for (const char c : schema) in += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return {derived(name, in + ".lease queue"), derived(name, in + ".lease bell"), derived(name, in + ".lease pin")};
+}
+
 }  // namespace rowlock::sqlserver

@@ -9,6 +9,7 @@
 #include "applock_backend.hpp"
 #include "applock_status.hpp"
 #include "sqlserver_entry.hpp"
+#include "sqlserver_schema.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
@@ -64,9 +65,12 @@ finding check_status(applock_session& s, deadline d) {
             "GRANT VIEW SERVER STATE to it, where there is sys.dm_tran_locks"};
 }
 
-}  // namespace
+finding check_tables(std::string_view rest, const options& opt) {
+    schema{std::make_unique<sqlserver_target>(std::string{rest}, opt)}.check();
+    return good("tables", "are there, and as this version has them");
+}
 
-std::vector<finding> diagnose_applocks(std::string_view rest, const options& opt) {
+std::vector<finding> diagnose(std::string_view rest, const options& opt, bool with_tables) {
     std::vector<finding> all;
     const auto look = [&](const char* what, const std::function<finding()>& f) {
         try {
@@ -96,7 +100,13 @@ std::vector<finding> diagnose_applocks(std::string_view rest, const options& opt
         return check_pooling(*s, name, d);
     });
     look("status", [&] { return check_status(*s, d); });
+    if (with_tables) look("tables", [&] { return check_tables(rest, opt); });
     return all;
 }
+
+}  // namespace
+
+std::vector<finding> diagnose_applocks(std::string_view rest, const options& opt) { return diagnose(rest, opt, false); }
+std::vector<finding> diagnose_leases(std::string_view rest, const options& opt) { return diagnose(rest, opt, true); }
 
 }  // namespace rowlock::sqlserver

@@ -33,6 +33,7 @@ const std::array entries{
 #endif
 #ifdef ROWLOCK_HAVE_SQLSERVER
     &sqlserver::applock_entry,
+    &sqlserver::lease_entry,
     &sqlserver::default_entry,
 #endif
 };

@@ -54,6 +54,7 @@ struct provider_kind {
 struct absent_kind {
     std::string name;
     std::string why;
+    std::vector<std::string> other_schemes{};
 };
 [[nodiscard]] std::vector<absent_kind> absent_kinds();
 

@@ -17,6 +17,7 @@
 #endif
 #ifdef ROWLOCK_HAVE_SQLSERVER
 #include <resource_name.hpp>
+#include <rowlock/sqlserver.hpp>
 #include <support/sqlserver_connection.hpp>
 #endif
 #ifdef ROWLOCK_HAVE_SQLITE
@@ -220,6 +221,12 @@ private:
 #endif
 
 #ifdef ROWLOCK_HAVE_SQLSERVER
+// A connection to it past the library.
+test::sqlserver_connection& past_library() {
+    static test::sqlserver_connection one{*test::sqlserver()};
+    return one;
+}
+
 // A server that speaks TDS. Babelfish does not keep the applocks of databases apart, and in time spoils names that many
 // take: so each case has names of its own.
 class applock_store final : public store {
@@ -233,21 +240,52 @@ public:
     int holders_in_database(std::string_view name) override {
         const auto full = prefix_ + std::string{name};
         const auto resource = sqlserver::resource_of(full);
-        if (past().is_free(resource)) return 0;
-        if (!past().is_free(resource, "IntentExclusive")) return 1;
+        if (past_library().is_free(resource)) return 0;
+        if (!past_library().is_free(resource, "IntentExclusive")) return 1;
         int permits = 0;
-        for (std::uint32_t i = 0; i < 8; ++i) permits += !past().is_free(sqlserver::permit_of(full, i));
+        for (std::uint32_t i = 0; i < 8; ++i) permits += !past_library().is_free(sqlserver::permit_of(full, i));
         return permits;
     }
 
 private:
-    static test::sqlserver_connection& past() {
-        static test::sqlserver_connection one{*test::sqlserver()};
-        return one;
-    }
     const std::string prefix_ = std::to_string(std::random_device{}());
     const std::string scheme_;
     const options options_;
+};
+
+// A server that speaks TDS, and its rowlock tables: runs that use the same one take turns. What earlier cases left
+// there is removed.
+class sqlserver_lease_store final : public store {
+public:
+    explicit sqlserver_lease_store(options opt) : options_{std::move(opt)} {
+        // A session of Babelfish takes seconds of the processor to get going.
+        options_.operation_timeout = std::max(options_.operation_timeout, std::chrono::milliseconds{60'000});
+        sqlserver::migrate(*test::sqlserver());
+        (void)past_library().sql(
+            "EXEC sp_getapplock @Resource = 'rowlock conformance', @LockMode = 'Exclusive', @LockOwner = 'Session'");
+        (void)past_library().sql("DELETE FROM [rowlock].part; DELETE FROM [rowlock].lock");
+    }
+    ~sqlserver_lease_store() override {
+        (void)past_library().sql("EXEC sp_releaseapplock @Resource = 'rowlock conformance', @LockOwner = 'Session'");
+    }
+    provider open() override { return test::open_any(url(), options_); }
+    std::string url() const override { return "sqlserver+lease:" + *test::sqlserver(); }
+    int holders_in_database(std::string_view name) override {
+        const auto those = " WHERE name_key = " + test::bytes_literal(name) + " AND expires_at > SYSUTCDATETIME()";
+        return std::stoi(past_library().sql("SELECT (SELECT COUNT(*) FROM [rowlock].lock" + those +
+                                            ") + (SELECT COUNT(*) FROM [rowlock].part" + those + ")"));
+    }
+    bool expire(std::string_view name) override {
+        const auto now =
+            " SET expires_at = DATEADD(SECOND, -1, SYSUTCDATETIME()) WHERE expires_at > SYSUTCDATETIME() "
+            "AND name_key = " +
+            test::bytes_literal(name);
+        (void)past_library().sql("UPDATE [rowlock].lock" + now + "; UPDATE [rowlock].part" + now);
+        return true;
+    }
+
+private:
+    options options_;
 };
 #endif
 
@@ -375,6 +413,15 @@ std::vector<provider_kind> provider_kinds() {
              false,
              false});
     if (test::sqlserver())
+        all.push_back({"sqlserver-lease",
+                       "sqlserver+lease",
+                       true,
+                       true,
+                       false,
+                       [](options o) { return std::make_unique<sqlserver_lease_store>(std::move(o)); },
+                       {"sqlserver+lease"},
+                       false});
+    if (test::sqlserver())
         all.push_back({"sqlserver-applock",
                        "sqlserver+applock",
                        false,
@@ -393,9 +440,11 @@ std::vector<provider_kind> provider_kinds() {
 std::vector<absent_kind> absent_kinds() {
     std::vector<absent_kind> all;
 #ifdef ROWLOCK_HAVE_SQLSERVER
-    if (!test::sqlserver())
+    if (!test::sqlserver()) {
         for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection"})
             all.push_back({name, test::no_sqlserver});
+        all.push_back({"sqlserver-lease", test::no_sqlserver, {"sqlserver+lease"}});
+    }
 #endif
     return all;
 }

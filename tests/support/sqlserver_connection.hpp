@@ -25,6 +25,14 @@ inline constexpr auto no_sqlserver = "ROWLOCK_TEST_SQLSERVER does not name a ser
     return out + "'";
 }
 
+/// Bytes as a literal of T-SQL.
+[[nodiscard]] inline std::string bytes_literal(std::string_view bytes) {
+    std::string out = "0x";
+    for (const char c : bytes)
+        for (const int shift : {4, 0}) out += "0123456789abcdef"[static_cast<unsigned char>(c) >> shift & 0xF];
+    return out;
+}
+
 /// One bare connection through ODBC, past the library.
 ///
 /// Distinct objects: safe.
@@ -46,6 +54,8 @@ public:
     }
     sqlserver_connection(const sqlserver_connection&) = delete;
     sqlserver_connection& operator=(const sqlserver_connection&) = delete;
+
+    [[nodiscard]] SQLHDBC handle() const noexcept { return connection_; }
 
     /// Runs T-SQL; the first column of the first row that it brings.
     std::string sql(std::string text) {

@@ -33,7 +33,7 @@ struct options {
     /// database must have been migrated. Row leases always have them.
     bool fencing = false;
 
-    /// PostgreSQL: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do with each
+    /// PostgreSQL, SQL Server: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do with each
     /// other; advisory locks are in no schema. 1 to 63 letters, digits and underscores, not beginning with a digit;
     /// upper and lower case differ.
     std::string schema = "rowlock";

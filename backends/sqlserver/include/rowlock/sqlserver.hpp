@@ -9,6 +9,7 @@
 #include <sqltypes.h>  // SQLHDBC
 
 #include <rowlock/deadline.hpp>
+#include <rowlock/lock_handle.hpp>
 #include <rowlock/options.hpp>
 #include <rowlock/provider.hpp>
 
@@ -27,12 +28,12 @@ namespace rowlock::sqlserver {
 /// releasing its locks frees them all the same; a connection that goes back into such a pool does not.
 ///
 /// ODBC shows no socket that could be watched. While a provider holds locks, an idle connection is asked for a sign of
-/// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a connection
-/// of its own, so a provider has 15 of those at most.
+/// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a
+/// connection of its own, so a provider has 15 of those at most.
 ///
-/// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than an
-/// operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the driver's
-/// own timeout is over, which is set to one more operation timeout, in whole seconds.
+/// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than
+/// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
+/// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
 ///
 /// `options::owner` is the session's program name, unless the connection string has `APP`.
 /// @param connection_string of ODBC: "DRIVER={FreeTDS};SERVER=...;PORT=1433;DATABASE=...;UID=...;PWD=..."
@@ -103,5 +104,38 @@ template <class Rep, class Period>
                                    std::stop_token stop = {}) {
     return try_lock_shared(conn, name, wait_bound{deadline::after(wait), std::move(stop)});
 }
+/// Row leases in the tables of schema `rowlock`: they survive lost connections and restarts of the server, and have
+/// fencing tokens. Needs the migrations.
+///
+/// Who waits is woken in the order in which they came, by applocks that stand beside the row. That an operator broke a
+/// lease, its holder hears when it is next renewed: after a third of its time to live, at most.
+///
+/// When not to: in a database with DELAYED_DURABILITY = FORCED, where a crash takes grants back, and their tokens are
+/// given out again.
+/// @param connection_string of ODBC
+/// @throws connection_error; schema_error not migrated, or newer than this library
+[[nodiscard]] provider leases(const std::string& connection_string, options opt = {});
+
+/// Proves, inside the transaction that is open on `conn`, that `held` still holds its lease, and pins it: until that
+/// transaction ends nobody can take the lock over, while the holder's own renewals go on. Call it before the first
+/// write. The pin is an applock of the transaction: it does not end with a savepoint.
+///
+/// One round trip; it waits for the commit of somebody who is just taking the lock, one `operation_timeout` at most.
+/// The attributes of the connection, and the settings of its session, are left alone.
+/// @param conn in the database that the lease is in, READ COMMITTED
+/// @throws lock_lost it is not held any more: roll back, nothing of this transaction is protected
+/// @throws connection_error it could not be asked; deadlock_detected
+/// @throws unsupported `held` is an applock, or the isolation level is above READ COMMITTED
+/// @throws std::invalid_argument it is not held in SQL Server
+/// @throws std::logic_error no transaction is open, or the handle is empty
+void fence(SQLHDBC conn, const lock_handle& held);
+
+/// Creates the tables, or brings them up to date; see `rowlock::schema::migrate`.
+/// @param opt which schema the tables are in
+void migrate(const std::string& connection_string, const options& opt = {});
+
+/// The same through a connection of the caller's, with no transaction open. The session has XACT_ABORT and NOCOUNT on
+/// after that.
+void migrate(SQLHDBC conn, const options& opt = {});
 
 }  // namespace rowlock::sqlserver

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include <rowlock/error.hpp>
+
+#include <odbc/batch.hpp>
+
+#include "applock_session.hpp"
+
+namespace rowlock::sqlserver {
+
+/// A batch of statements that answers with one row or more, with `?` for its parameters. There is one object for each:
+/// a constant at the top of the file that uses it.
+struct batch_text {
+    std::string_view sql;
+};
+
+/// One connection that takes applocks and runs batches on rowlock's tables.
+///
+/// Distinct objects: safe.
+/// Shared objects: unsafe.
+class lease_session {
+public:
+    /// Connects, and sets what the batches rely on.
+    /// @throws connection_error
+    lease_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
+                  std::string_view backend, const std::string& schema, deadline d);
+
+    /// Runs a batch: one round trip. One that was chosen as the victim of a deadlock, or came upon a row that another
+    /// one had inserted in that moment, is run again: so it must be a transaction, or a single statement.
+    /// @throws no_answer the session is not usable any more
+    /// @throws rowlock::error the server reported an error; no transaction is open then
+    template <class... T>
+    odbc::rows run(const batch_text& b, deadline d, const T&... values) {
+        auto& prepared = prepare(b);
+        for (int tries = 1;; ++tries) {
+            try {
+                return prepared.run(canceler_, d, values...);
+            } catch (const error& e) {
+                recover(e, tries, d);
+            }
+        }
+    }
+
+    [[nodiscard]] applock_session& applocks() noexcept { return applocks_; }
+    /// Which rowlock's tables are in.
+    [[nodiscard]] const std::string& schema() const noexcept { return schema_; }
+    [[nodiscard]] bool usable() const noexcept { return applocks_.usable(); }
+    [[nodiscard]] std::string last_words() const { return applocks_.last_words(); }
+    void abandon() { applocks_.abandon("what it holds is not known"); }
+
+private:
+    odbc::batch& prepare(const batch_text& b);
+    void recover(const error& e, int tries, deadline d);
+
+    odbc::canceler& canceler_;
+    const std::string schema_;
+    applock_session applocks_;
+    std::unordered_map<const batch_text*, std::unique_ptr<odbc::batch>> prepared_;
+};
+
+}  // namespace rowlock::sqlserver

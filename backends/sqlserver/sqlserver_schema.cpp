@@ -1,0 +1,138 @@
+#include "sqlserver_schema.hpp"
+
+#include <list>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <rowlock/error.hpp>
+
+#include "in_schema.hpp"
+
+namespace rowlock::sqlserver {
+namespace {
+
+constexpr std::string_view name = "sqlserver";
+
+// schema
+constexpr std::string_view has_history = R"sql(
+SELECT COUNT(*) FROM sys.tables AS t INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id
+WHERE s.name = ? AND t.name = 'migration')sql";
+constexpr std::string_view history =
+    "SELECT number, name, COALESCE(checksum, '') FROM [rowlock].migration ORDER BY number";
+
+// checksum, number, name
+constexpr std::string_view record_checksum = R"sql(
+UPDATE [rowlock].migration SET checksum = ? WHERE number = ? AND name = ?;
+SELECT @@ROWCOUNT)sql";
+
+// One at a time in a database, whatever the schema. A timeout of the lock is longer than that of the call.
+constexpr std::string_view begin = "SET XACT_ABORT ON; SET NOCOUNT ON; BEGIN TRANSACTION";
+// milliseconds
+constexpr std::string_view wait_for_turn = R"sql(
+DECLARE @got int;
+EXEC @got = sp_getapplock @Resource = 'rowlock:migration', @LockMode = 'Exclusive', @LockOwner = 'Transaction',
+                          @LockTimeout = ?;
+SELECT @got)sql";
+constexpr std::string_view commit = "COMMIT";
+constexpr std::string_view roll_back_all = "IF @@TRANCOUNT > 0 ROLLBACK";
+
+// https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
+bool is_denied(const error& e) {
+    return e.native_code() == 229 || e.native_code() == 262 || e.native_code() == 2759 || e.native_code() == 2760;
+}
+
+// Kept for good, as those who were given the steps for `rowlock` may keep them.
+std::span<const migration> migrations_in(const std::string& schema) {
+    if (schema == default_schema) return migrations();
+    struct made {
+        std::list<std::string> texts;
+        std::vector<migration> steps;
+    };
+    static std::mutex mutex;
+    static auto& all = *new std::map<std::string, made>;
+    const std::lock_guard lock{mutex};
+    auto& here = all[schema];
+    if (here.steps.empty())
+        for (auto step : migrations()) {
+            step.sql = here.texts.emplace_back(in_schema(step.sql, schema));
+            here.steps.push_back(step);
+        }
+    return here.steps;
+}
+
+}  // namespace
+
+sqlserver_target::sqlserver_target(std::string connection_string, const options& opt)
+    : connection_string_{std::move(connection_string)},
+      timeout_{opt.operation_timeout},
+      schema_{opt.schema},
+      steps_{migrations_in(schema_)} {}
+
+sqlserver_target::sqlserver_target(odbc::connection& borrowed, const options& opt)
+    : timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)}, connection_{&borrowed} {}
+
+odbc::connection& sqlserver_target::connected() {
+    if (connection_ && (connection_->usable() || !owned_)) return *connection_;
+    if (!environment_) environment_.emplace(name);
+    connection_ = &owned_.emplace(*environment_, connection_string_, "SQL Server", name, deadline::after(timeout_));
+    return *connection_;
+}
+
+void sqlserver_target::run_once(std::string_view sql) {
+    odbc::batch::run_once(connected(), sql, canceler_, deadline::after(timeout_));
+}
+
+template <class... T>
+odbc::rows sqlserver_target::run(std::string_view sql, const T&... values) {
+    odbc::batch b{connected(), in_schema(sql, schema_)};
+    return b.run(canceler_, deadline::after(timeout_), values...);
+}
+
+void sqlserver_target::roll_back() noexcept {
+    try {
+        if (connection_->usable()) run_once(roll_back_all);
+    } catch (const std::exception&) {  // it is broken now; one that is borrowed is its owner's to see
+    }
+}
+
+std::vector<applied_migration> sqlserver_target::applied() {
+    std::vector<applied_migration> all;
+    if (run(has_history, std::string_view{schema_}).integer(0, 0) == 0) return all;
+    const auto rows = run(history);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        all.push_back({static_cast<int>(rows.integer(i, 0)), rows.text(i, 1), rows.text(i, 2)});
+    return all;
+}
+
+void sqlserver_target::exclusively(const std::function<void()>& change) {
+    try {
+        run_once(begin);
+        if (run(wait_for_turn, std::int64_t{timeout_.count()}).integer(0, 0) < 0)
+            throw connection_error{
+                "another process is migrating this database, and has not come to an end within the time allowed",
+                {.backend = std::string{name}}};
+        change();
+        run_once(commit);
+    } catch (const error& e) {
+        roll_back();
+        if (!is_denied(e)) throw;
+        throw connection_error{
+            "this user may not migrate the database; let a member of db_owner do it, or run the output of `rowlock "
+            "migrate --print`; nothing was changed",
+            {.backend = std::string{name}, .sqlstate = e.sqlstate(), .native_code = e.native_code()}};
+    } catch (...) {
+        roll_back();
+        throw;
+    }
+}
+
+void sqlserver_target::apply(const migration& step) {
+    run_once(step.sql);
+    if (run(record_checksum, step.checksum, std::int64_t{step.number}, step.name).integer(0, 0) != 1)
+        throw schema_error{std::string{step.name} + " does not record itself in " + schema_ + ".migration",
+                           {.backend = std::string{name}}};
+}
+
+}  // namespace rowlock::sqlserver

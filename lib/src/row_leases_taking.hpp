@@ -1,0 +1,124 @@
+#pragma once
+
+#include <thread>
+
+#include <rowlock/error.hpp>
+
+#include "row_leases.hpp"
+
+namespace rowlock::detail {
+
+template <class Store>
+auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_manners m, deadline d) -> attempt_result {
+    const auto k = store_.keys_of(r.name);
+    m.bell = m.bell && sessions_wait_;
+    const auto ask = [&] {
+        try {
+            return r.upgrade ? store_.upgrade(*here, r, d) : store_.take(*here, r, k, m, d);
+        } catch (const no_answer&) {
+            in_doubt({&r, 1});
+        }
+    };
+    // After what can be done about it.
+    const auto may_help_to_ask_again = [&](const lease_answer& answer, int tries) {
+        if (answer.dead_parts && tries == 0) {
+            store_.reap(*here, r.name, d);
+            return true;
+        }
+        // Others who share the lock are writing the row at this moment; a commit or two, and it can be seen.
+        if (!answer.contended || tries >= 20 || d.expired()) return false;
+        std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
+        return true;
+    };
+    for (int tries = 0;; ++tries) {
+        const auto before = boot_clock::now();
+        const auto answer = ask();
+        if (answer.token) {
+            do_begin_to_hold();
+            if (!r.upgrade) record(r, k, answer.bell || m.has_bell ? here.who() : nullptr);
+            return {.got = grant{.token = answer.token, .expires_at = before + r.ttl}};
+        }
+        if (answer.lost)
+            throw lock_lost{
+                "the lock \"" + r.name + "\" was lost before it could be upgraded: " + loss_of(*here, r, d).detail,
+                about(r)};
+        if (!may_help_to_ask_again(answer, tries)) return {.expires_in = answer.expires_in};
+    }
+}
+
+template <class Store>
+std::optional<grant> row_leases<Store>::do_try_acquire(const lock_request& r, deadline d) {
+    if (auto found = settle(r, d)) return found;
+    if (r.upgrade) {
+        if (auto got = attempt(sessions_->any(d), r, {}, d).got) return got;
+    } else if (!room_.anybody(r.name)) {
+        const auto here = sessions_->any(d);
+        // Who asks again for what was busy looks first: that costs a fraction of a try, which can take the lease.
+        if (!was_busy(r.name) || !store_.is_taken(*here, r.name, d)) {
+            auto got = attempt(here, r, {}, d).got;
+            note(r.name, !got);
+            if (got) return got;
+        }
+    }
+    if (r.queued && !r.upgrade) room_.join(r);
+    return std::nullopt;
+}
+
+template <class Store>
+bool row_leases<Store>::was_busy(const std::string& n) const {
+    const std::lock_guard lock{mutex_};
+    return !busy_.empty() && busy_.contains(n);
+}
+
+template <class Store>
+void row_leases<Store>::note(const std::string& n, bool busy) {
+    constexpr std::size_t most = 1000;  // forgotten names are tried for, no more
+    const std::lock_guard lock{mutex_};
+    if (!busy) {
+        if (!busy_.empty()) busy_.erase(n);
+    } else {
+        if (busy_.size() == most) busy_.clear();
+        busy_.insert(n);
+    }
+}
+
+// --- answers that were lost -----------------------------------------------------------------------------------------
+
+template <class Store>
+void row_leases<Store>::in_doubt(std::span<const lock_request> asked) {
+    {
+        const std::lock_guard lock{mutex_};
+        for (const auto& r : asked) in_doubt_.insert(r.id);
+    }
+    std::throw_with_nested(in_doubt_error{"the connection to " + std::string{Store::server} +
+                                              " failed before it said whether the lock \"" + asked.front().name +
+                                              "\" was granted",
+                                          about(asked.front())});
+}
+
+template <class Store>
+bool row_leases<Store>::is_in_doubt(const lock_request& r) const {
+    const std::lock_guard lock{mutex_};
+    return !in_doubt_.empty() && in_doubt_.contains(r.id);
+}
+
+template <class Store>
+void row_leases<Store>::settled(std::span<const lock_request> all) {
+    const std::lock_guard lock{mutex_};
+    for (const auto& r : all) in_doubt_.erase(r.id);
+}
+
+// The grant, if there was one.
+template <class Store>
+std::optional<grant> row_leases<Store>::settle(const lock_request& r, deadline d) {
+    if (!is_in_doubt(r)) return std::nullopt;
+    const auto here = sessions_->any(d);
+    const auto before = boot_clock::now();
+    const auto found = store_.find(*here, r, d);
+    settled({&r, 1});
+    if (!found || (r.upgrade && found->mode != lock_mode::exclusive)) return std::nullopt;
+    if (!r.upgrade) record(r, store_.keys_of(r.name), nullptr);
+    return grant{.token = found->token, .expires_at = before + found->left};
+}
+
+}  // namespace rowlock::detail
