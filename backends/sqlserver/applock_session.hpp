@@ -114,7 +114,8 @@ private:
     std::optional<odbc::statement> waiting_get_;  ///< has no driver's timeout: it waits as long as it is told to
 };
 
-/// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with it.
+/// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with
+/// it.
 template <class Statement>
 void undo(applock_session& s, Statement release) noexcept {
     try {

@@ -27,12 +27,12 @@ namespace rowlock::sqlserver {
 /// releasing its locks frees them all the same; a connection that goes back into such a pool does not.
 ///
 /// ODBC shows no socket that could be watched. While a provider holds locks, an idle connection is asked for a sign of
-/// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a connection
-/// of its own, so a provider has 15 of those at most.
+/// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a
+/// connection of its own, so a provider has 15 of those at most.
 ///
-/// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than an
-/// operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the driver's
-/// own timeout is over, which is set to one more operation timeout, in whole seconds.
+/// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than
+/// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
+/// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
 ///
 /// `options::owner` is the session's program name, unless the connection string has `APP`.
 /// @param connection_string of ODBC: "DRIVER={FreeTDS};SERVER=...;PORT=1433;DATABASE=...;UID=...;PWD=..."
