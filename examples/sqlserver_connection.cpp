@@ -42,7 +42,7 @@ static void pay(SQLHDBC connection, const std::string& invoice) {
     run(connection, "COMMIT");  // or a rollback: either way the lock is free
 }
 
-int main(int, char** argv) {
+int main(int, char** argv) {  // NOLINT(bugprone-exception-escape): an example need not handle errors
     SQLHENV environment = nullptr;
     SQLAllocHandle(SQL_HANDLE_ENV, SQL_NULL_HANDLE, &environment);
     SQLSetEnvAttr(environment, SQL_ATTR_ODBC_VERSION, reinterpret_cast<SQLPOINTER>(SQL_OV_ODBC3), 0);

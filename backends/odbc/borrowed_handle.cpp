@@ -1,7 +1,5 @@
 #include "borrowed_handle.hpp"
 
-#include <array>
-#include <atomic>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -17,11 +15,8 @@ std::set<SQLHDBC>& claimed() {
     return all;
 }
 
-// 18 bytes are what every driver takes.
-std::string new_mark() {
-    static std::atomic<unsigned> last{0};
-    return "rowlock_" + std::to_string(++last);
-}
+// Where a driver would write how many sets of parameters it has seen; a pointer that it only keeps until then.
+constexpr SQLINTEGER marked_attribute = SQL_ATTR_PARAMS_PROCESSED_PTR;
 
 }  // namespace
 
@@ -39,13 +34,11 @@ borrowed_handle::claim::~claim() {
     claimed().erase(connection);
 }
 
-borrowed_handle::borrowed_handle(SQLHDBC theirs, std::string_view backend) : claim_{theirs}, mark_{new_mark()} {
+borrowed_handle::borrowed_handle(SQLHDBC theirs, std::string_view backend) : claim_{theirs} {
     const connection_handle parent{theirs};
-    auto mark = mark_;
     if (!SQL_SUCCEEDED(marked_.allocate(parent))) diagnostics{parent}.fail("this connection cannot be used", backend);
-    if (!SQL_SUCCEEDED(SQLSetCursorName(marked_.get(), reinterpret_cast<SQLCHAR*>(mark.data()),
-                                        static_cast<SQLSMALLINT>(mark.size()))))
-        diagnostics{marked_}.fail("this driver has no names of cursors", backend);
+    if (!SQL_SUCCEEDED(SQLSetStmtAttr(marked_.get(), marked_attribute, &mark_, SQL_IS_POINTER)) || !still_there())
+        diagnostics{marked_}.fail("this driver does not keep attributes of statements", backend);
 }
 
 borrowed_handle::~borrowed_handle() {
@@ -53,10 +46,9 @@ borrowed_handle::~borrowed_handle() {
 }
 
 bool borrowed_handle::still_there() const noexcept {
-    std::array<SQLCHAR, 64> now{};
-    SQLSMALLINT length = 0;
-    return SQL_SUCCEEDED(SQLGetCursorName(marked_.get(), now.data(), static_cast<SQLSMALLINT>(now.size()), &length)) &&
-           mark_ == reinterpret_cast<const char*>(now.data());
+    SQLPOINTER now = nullptr;
+    return SQL_SUCCEEDED(SQLGetStmtAttr(marked_.get(), marked_attribute, &now, SQL_IS_POINTER, nullptr)) &&
+           now == &mark_;
 }
 
 }  // namespace rowlock::odbc

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "handle.hpp"
@@ -10,8 +9,9 @@ namespace rowlock::odbc {
 /// The caller's connection, claimed for one provider. Tells whether it is still the one that was handed over: closed,
 /// or closed and connected anew, it is another session, which holds none of the locks.
 ///
-/// ODBC has no function to ask that. So a statement of our own lies on the connection, never run, with a cursor name
-/// that nobody else has: closing the connection frees it, and driver managers know which statements there are.
+/// ODBC has no function to ask that. So a statement of our own lies on the connection, never run, with the address of
+/// something of ours among its attributes: closing the connection frees it, driver managers know which statements there
+/// are, and another one in its place has another address there, or none.
 ///
 /// Distinct objects: safe.
 /// Shared objects: unsafe.
@@ -37,7 +37,7 @@ private:
     };
 
     const claim claim_;
-    const std::string mark_;
+    SQLULEN mark_ = 0;
     statement_handle marked_;
 };
 
