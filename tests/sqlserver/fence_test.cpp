@@ -80,12 +80,12 @@ BOOST_FIXTURE_TEST_CASE(a_stale_holder_cannot_write, fixture) {
 }
 
 BOOST_FIXTURE_TEST_CASE(pinned_it_cannot_be_taken_over_but_is_renewed, fixture) {
-    auto locks = open({.ttl = 3s}), others = open();
+    auto locks = open({.ttl = 10s}), others = open();
     auto held = locks.acquire("n");
     begin();
     sqlserver::fence(mine.handle(), held);
     write();
-    std::this_thread::sleep_for(4s);  // beyond its time to live
+    std::this_thread::sleep_for(11s);  // beyond its time to live
     BOOST_TEST(!held.lost().stop_requested());
     BOOST_CHECK_NO_THROW(held.verify());
     expire();

@@ -99,10 +99,10 @@ BOOST_FIXTURE_TEST_CASE(a_race_to_be_first, fixture) {
 }
 
 BOOST_FIXTURE_TEST_CASE(many_are_renewed_together, fixture) {
-    auto locks = open({.ttl = 6s});
+    auto locks = open({.ttl = 12s});
     std::vector<lock_handle> all;
     for (int i = 0; i < 300; ++i) all.push_back(locks.acquire("r" + std::to_string(i)));
-    std::this_thread::sleep_for(7s);  // beyond their time to live
+    std::this_thread::sleep_for(13s);  // beyond their time to live
     for (const auto& h : all) BOOST_TEST(!h.lost().stop_requested());
     BOOST_TEST(sql("SELECT COUNT(*) FROM {s}.lock WHERE expires_at > SYSUTCDATETIME()") == "300");
 }

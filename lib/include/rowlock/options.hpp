@@ -33,9 +33,9 @@ struct options {
     /// database must have been migrated. Row leases always have them.
     bool fencing = false;
 
-    /// PostgreSQL, SQL Server: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do with each
-    /// other; advisory locks are in no schema. 1 to 63 letters, digits and underscores, not beginning with a digit;
-    /// upper and lower case differ.
+    /// PostgreSQL, SQL Server: the schema of rowlock's tables. Leases in two schemas of one database have nothing to do
+    /// with each other; advisory locks and applocks are in no schema. 1 to 63 letters, digits and underscores, not
+    /// beginning with a digit; upper and lower case differ, as far as the database tells them apart.
     std::string schema = "rowlock";
 
     /// SQLite: use a database on a network file system all the same. Locking there is known to break: two holders
