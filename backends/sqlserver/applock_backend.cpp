@@ -140,15 +140,30 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
         if (first) undo(**first, [&] { (*first)->release(resource, d); });
     };
     try {
-        const auto here = sessions_.that(at, d);
-        const bool got = get_here(r, here, resource, applock_mode::shared, d);
-        give_back();
-        if (!got) return std::nullopt;
-        return record(r, here);
+        {
+            const auto here = sessions_.that(at, d);
+            if (shares(r.name, here.who())) {
+                const bool got = get_here(r, here, resource, applock_mode::shared, d);
+                give_back();
+                if (!got) return std::nullopt;
+                return record(r, here);
+            }
+        }
+        // It has come to hold something else of this name since, beside which the server would grant it anything.
+        if (first) return record(r, *first);
     } catch (...) {
         give_back();
         throw;
     }
+    return attempt(r, d);
+}
+
+// Only while the session is in one's hands does it stay so.
+bool applock_backend::shares(std::string_view n, const std::shared_ptr<member>& at) {
+    const std::lock_guard lock{mutex_};
+    const auto found = names_.find(n);
+    return found != names_.end() && found->second.held.shared > 0 && !at->reserved &&
+           entry_of(found->second, at) != found->second.times.end();
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------

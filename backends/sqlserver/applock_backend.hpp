@@ -94,6 +94,7 @@ private:
     [[nodiscard]] std::optional<grant> held_by(const lock_request& r) const;
     [[nodiscard]] bool admits(const lock_request& r) const;
     [[nodiscard]] std::shared_ptr<member> sharing(const lock_request& r) const;
+    [[nodiscard]] bool shares(std::string_view n, const std::shared_ptr<member>& at);
     [[nodiscard]] std::size_t times_held(std::string_view name, const std::shared_ptr<member>& at);
     [[nodiscard]] static auto entry_of(name_state& n, const std::shared_ptr<member>& at) {
         return std::find_if(n.times.begin(), n.times.end(), [&](const auto& t) { return t.first == at; });

@@ -73,8 +73,16 @@ bool applock_session::get(std::string_view resource, std::string_view mode,
     wait_ms_ = wait ? static_cast<SQLINTEGER>(wait->count()) : for_ever;
     code_ = code::none;
     auto& s = wait_ms_ == 0 ? get_ : waiting_get();
-    if (s.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled)
-        return ended_get(resource, mode, stop.stop_requested() || wait_ms_ != 0);
+    for (int tries = 1; s.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled;
+         ++tries) {
+        // It may have been granted in the moment in which it was ended. The mode tells a conversion, which leaves the
+        // weaker one.
+        if (mode_of(resource, deadline::after(to_find_out)) == mode) return true;
+        if (stop.stop_requested() || wait_ms_ != 0) return false;
+        // What nobody asked to end was hit by what was left of the cancellation of an earlier call.
+        if (tries == 3 || d.expired()) fail("SQL Server did not answer within the time allowed", code_);
+        code_ = code::none;
+    }
     switch (code_) {
         case code::granted:
         case code::granted_after_waiting:
@@ -129,14 +137,6 @@ bool applock_session::try_get_again(std::string_view resource, std::string_view 
         give_up("SQL Server did not say whether a lock is shared once more");
     if (code_ == code::granted || code_ == code::granted_after_waiting) return true;
     return code_ == code::timed_out ? false : refused_get(false, d);
-}
-
-// It may have been granted in the moment in which it was ended. The mode tells a conversion, which leaves the weaker
-// one.
-bool applock_session::ended_get(std::string_view resource, std::string_view mode, bool waited) {
-    if (mode_of(resource, deadline::after(to_find_out)) == mode) return true;
-    if (waited) return false;
-    fail("SQL Server did not answer within the time allowed", code_);
 }
 
 void applock_session::release(std::string_view resource, deadline d, bool last) {

@@ -94,7 +94,6 @@ public:
 
 private:
     void bind(std::string_view owner);
-    [[nodiscard]] bool ended_get(std::string_view resource, std::string_view mode, bool waited);
     [[nodiscard]] bool refused_get(bool waited, deadline d);
     odbc::statement& waiting_get();
     [[noreturn]] void give_up(const char* why);
