@@ -11,7 +11,7 @@
 namespace bench {
 namespace {
 
-constexpr double width = 1120, left = 400, right = 30, top = 70, row_height = 24;
+constexpr double width = 1120, left = 470, right = 30, top = 70, row_height = 24;
 
 // Colors that differ also for those who do not see red and green apart, and in gray (Okabe and Ito).
 constexpr std::array colors{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56707d", "#a67c00", "#000000", "#8a2be2"};

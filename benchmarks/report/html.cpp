@@ -62,8 +62,10 @@ std::string to_table(const grid& g, std::size_t left) {
 using measurements = std::vector<const measurement*>;
 
 std::string short_title(const measurement& m) {
-    return m.back_end + (m.work == "mutex" || m.work == "one lock" ? "" : ", " + m.work) +
-           (m.clients.empty() ? "" : ", " + m.clients);
+    auto work = m.work;
+    for (const std::string usual : {"mutex", "one lock"})
+        if (work.starts_with(usual)) work.erase(0, usual.size() + (work.starts_with(usual + ", ") ? 2 : 0));
+    return m.back_end + (work.empty() ? "" : ", " + work) + (m.clients.empty() ? "" : ", " + m.clients);
 }
 
 std::size_t index_in(std::vector<std::string>& names, const std::string& name) {

@@ -47,7 +47,11 @@ grid grid_of(const std::vector<const measurement*>& suite) {
         add({m->back_end, m->work + mark, m->clients}, *m, [](const figure& f) { return show(f.value); });
         if (m->baseline.empty()) continue;
         add({"", "  " + m->baseline, ""}, *m, [](const figure& f) { return show(f.baseline); });
-        add({"", "  ratio", ""}, *m, [](const figure& f) { return f.ratio ? fmt::format("{:.2f}", *f.ratio) : ""; });
+        const bool ratios =
+            std::any_of(m->figures.begin(), m->figures.end(), [](auto& f) { return f.ratio.has_value(); });
+        if (ratios)
+            add({"", "  ratio", ""}, *m,
+                [](const figure& f) { return f.ratio ? fmt::format("{:.2f}", *f.ratio) : ""; });
     }
     return g;
 }

@@ -77,7 +77,7 @@ void add_figures(measurement& m, const contestant& ours, const contestant* their
     percentiles("wait p50", "wait p99", &contestant::waits, false);
     add(m, "wait max", "us", ours, theirs,
         [](const contestant& c) { return percentile(sorted_microseconds(c.waits), 100); });
-    add(m, "fairness", "", ours, theirs, [](const contestant& c) { return fairness(c.shares); });
+    if (shared_lock) add(m, "fairness", "", ours, theirs, [](const contestant& c) { return fairness(c.shares); });
     const auto points = [&](const contestant& c) {
         return distribution_points(sorted_microseconds(shared_lock ? c.hand_overs : c.waits));
     };
@@ -124,7 +124,7 @@ void measure(const settings& s, report& r, const std::string& url, place where) 
     if (!all[2]) return;
     measurement polled{.suite = m.suite,
                        .back_end = m.back_end,
-                       .work = m.work + ", beside polling every 1 ms",
+                       .work = m.work + ", beside polling",
                        .clients = m.clients,
                        .baseline = polling};
     add_figures(polled, *all[0], all[2].get(), true);

@@ -24,8 +24,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::int64_t ttl_ms = 1000;
-constexpr auto patience = 3s;  // whoever is not replaced by then is not replaced for this reason
+constexpr std::int64_t ttl_ms = 500;
+constexpr auto patience = 1500ms;  // whoever is not replaced by then is not replaced for this reason
 constexpr auto victim = "rowlock-bench-victim";
 
 enum class death : std::uint8_t { killed, left, stopped, cut_off };
@@ -40,7 +40,7 @@ std::string describe_death(death d) {
         case death::stopped:
             return "stopped for good";
         case death::cut_off:
-            return "its sessions ended by the server";
+            return "cut off by the server";
     }
     return "";
 }
@@ -98,8 +98,7 @@ struct contestant {
 
 void measure(const settings& s, report& r, const std::string& url, death d) {
     const auto& kind = back_end_of(url);
-    measurement m{
-        .suite = "recovery", .back_end = name_of(url), .work = "holder " + describe_death(d), .ours = kind.library};
+    measurement m{.suite = "recovery", .back_end = name_of(url), .work = describe_death(d), .ours = kind.library};
     const auto server = kind.monitor ? kind.monitor(rest_of(url)) : nullptr;
     const client_spec spec{.url = url, .lock = "recovery", .contended = true, .ttl_ms = ttl_ms};
     contestant ours{spec}, theirs{spec};
@@ -113,7 +112,7 @@ void measure(const settings& s, report& r, const std::string& url, death d) {
         if (paired) theirs.run(d, server.get());
     }
     const auto note = [&](const contestant& c, const std::string& who) {
-        if (!c.replaced) m.note += fmt::format("{} not replaced within {} s. ", who, patience / 1s);
+        if (!c.replaced) m.note += fmt::format("{} not replaced within {} ms. ", who, patience / 1ms);
     };
     note(ours, m.ours ? "rowlock" : m.back_end);
     if (paired) note(theirs, m.baseline);
