@@ -19,18 +19,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// What the blocks of one side brought.
 struct contestant {
-    contestant(const client_spec& c, std::size_t count, std::size_t locks, place where)
-        : clients{c, count, locks, where} {}
-
-    crowd clients;
     std::vector<std::int64_t> hand_overs{}, waits{};
     std::vector<double> per_second{}, hand_over_p50{}, hand_over_p99{};
     std::vector<std::size_t> shares{};
 
-    void run(const settings& s, nanoseconds turn, bool counts) {
-        const auto all = clients.contest(turn, s.hold, s.think);
-        if (!counts) return;
+    void add(const std::vector<outcome>& all, nanoseconds turn) {
         shares.resize(all.size());
         std::vector<std::int64_t> now;
         std::size_t grants = 0;
@@ -85,64 +80,84 @@ void add_figures(measurement& m, const contestant& ours, const contestant* their
     if (theirs) m.distributions.push_back({m.baseline, points(*theirs)});
 }
 
-void measure(const settings& s, report& r, const std::string& url, place where) {
-    const auto& kind = back_end_of(url);
-    const auto locks = s.locks;
-    measurement m{.suite = "contention",
-                  .back_end = name_of(url),
-                  .work = locks == 1 ? "one lock" : fmt::format("{} locks", locks),
-                  .clients = describe(s.clients, where),
-                  .ours = kind.library};
-    const auto make = [&](side who) {
-        return std::make_unique<contestant>(
-            client_spec{.url = url, .who = who, .lock = "contention", .contended = true}, s.clients, locks, where);
-    };
-    std::vector<std::unique_ptr<contestant>> all;
-    for (const auto who : {side::rowlock, side::baseline, side::polling}) {
-        if (who == side::polling && locks > 1) continue;
-        auto c = make(who);
-        all.push_back(c->clients.exists() ? std::move(c) : nullptr);
-    }
-    all.resize(3);
-    const std::string polling = fmt::format("{}, polling every 1 ms", kind.baseline_name);
-    if (all[1]) m.baseline = kind.baseline_name;
-    if (!all[1] && all[2]) {
-        m.baseline = polling;
-        std::swap(all[1], all[2]);
+// One row of the table, measured in several passes over all rows; see latency.cpp for why.
+class row {
+public:
+    row(std::string url, place where, std::size_t clients, std::size_t locks, nanoseconds hold, nanoseconds think)
+        : url_{std::move(url)}, where_{where}, clients_{clients}, locks_{locks}, hold_{hold}, think_{think} {
+        const auto& kind = back_end_of(url_);
+        m_ = {.suite = "contention",
+              .back_end = name_of(url_),
+              .work = locks == 1 ? "one lock" : fmt::format("{} locks", locks),
+              .clients = describe(clients, where),
+              .ours = kind.library};
     }
 
-    const nanoseconds turn = s.quick ? 150ms : 250ms;
-    const auto blocks = s.blocks_or(s.targets ? 12 : 8, 40);
-    for (std::size_t b = 0; b <= blocks; ++b) {
-        s.shown->show("contention: " + title_of(m), b, blocks);
-        // The first block warms up. Who comes first changes.
-        for (std::size_t i = 0; i < all.size(); ++i)
-            if (auto& c = all[(i + b) % all.size()]) c->run(s, turn, b > 0);
+    [[nodiscard]] std::string title() const { return title_of(m_); }
+
+    void pass(std::size_t blocks, nanoseconds turn) {
+        std::array<std::unique_ptr<crowd>, sides.size()> crowds;
+        for (std::size_t i = 0; i < sides.size(); ++i) {
+            if (sides.at(i) == side::polling && locks_ > 1) continue;
+            const client_spec spec{.url = url_, .who = sides.at(i), .lock = "contention", .contended = true};
+            auto c = std::make_unique<crowd>(spec, clients_, locks_, where_);
+            if (!c->exists()) continue;
+            exists_.at(i) = true;
+            (void)c->contest(turn / 5, hold_, think_);  // warms up
+            crowds.at(i) = std::move(c);
+        }
+        for (std::size_t b = 0; b < blocks; ++b)
+            for (std::size_t i = 0; i < sides.size(); ++i) {
+                const auto which = (i + b) % sides.size();  // who comes first changes
+                if (auto& c = crowds.at(which)) results_.at(which).add(c->contest(turn, hold_, think_), turn);
+            }
     }
-    add_figures(m, *all[0], all[1].get(), locks < s.clients);
-    r.measurements.push_back(m);
-    if (!all[2]) return;
-    measurement polled{.suite = m.suite,
-                       .back_end = m.back_end,
-                       .work = m.work + ", beside polling",
-                       .clients = m.clients,
-                       .baseline = polling};
-    add_figures(polled, *all[0], all[2].get(), true);
-    r.measurements.push_back(std::move(polled));
-}
+
+    void add_to(report& r) const {
+        const bool shared_lock = locks_ < clients_;
+        auto m = m_;
+        if (exists_[1]) m.baseline = back_end_of(url_).baseline_name;
+        add_figures(m, results_[0], exists_[1] ? &results_[1] : nullptr, shared_lock);
+        r.measurements.push_back(std::move(m));
+        if (!exists_[2]) return;
+        auto polled = m_;
+        polled.work += ", beside polling";
+        polled.baseline = std::string{back_end_of(url_).baseline_name} + ", polling every 1 ms";
+        add_figures(polled, results_[0], &results_[2], shared_lock);
+        r.measurements.push_back(std::move(polled));
+    }
+
+private:
+    static constexpr std::array sides{side::rowlock, side::baseline, side::polling};
+
+    const std::string url_;
+    const place where_;
+    const std::size_t clients_, locks_;
+    const nanoseconds hold_, think_;
+    measurement m_;
+    std::array<bool, sides.size()> exists_{};
+    std::array<contestant, sides.size()> results_;
+};
 
 }  // namespace
 
 void measure_contention(const settings& s, report& r) {
+    std::vector<row> rows;
     for (const auto& url : s.urls) {
-        measure(s, r, url, place::threads);
-        if (back_end_of(url).processes && !s.targets) measure(s, r, url, place::processes);
-        if (s.locks > 1) continue;
-        auto free = s;
-        free.locks = s.clients;
-        free.hold = nanoseconds{0};
-        measure(free, r, url, place::threads);
+        rows.emplace_back(url, place::threads, s.clients, s.locks, s.hold, s.think);
+        if (back_end_of(url).processes && !s.targets)
+            rows.emplace_back(url, place::processes, s.clients, s.locks, s.hold, s.think);
+        // A lock for each: what they lose by being several.
+        if (s.locks == 1) rows.emplace_back(url, place::threads, s.clients, s.clients, nanoseconds{0}, s.think);
     }
+    const auto blocks = s.blocks_or(2, 4);
+    const std::size_t passes = s.quick ? 4 : 12;
+    for (std::size_t pass = 0; pass < passes; ++pass)
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            s.shown->show("contention: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());
+            rows[i].pass(blocks, s.quick ? 150ms : 250ms);
+        }
+    for (const auto& row : rows) row.add_to(r);
 }
 
 }  // namespace bench
