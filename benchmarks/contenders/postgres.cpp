@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -75,7 +78,9 @@ private:
 class same_statements final : public client {
 public:
     same_statements(const std::string& conninfo, const std::string& name) : session_{conninfo}, name_{"bare " + name} {
-        const std::string owner = "rowlock-bench-statements";
+        // Of its own: sessions of an earlier one may still be ending.
+        static std::atomic<int> number{0};
+        const auto owner = "rowlock-bench-" + std::to_string(getpid()) + "-" + std::to_string(++number);
         auto locks = rowlock::postgres::leases(conninfo, {.owner = owner});
         auto held = rowlock::mutex{locks, "statements"}.acquire();
         session_.prepare("take", last_statement_of(owner));
