@@ -63,7 +63,7 @@ std::unique_ptr<client> library_client(const client_spec& s) {
     return library_client(open_for(s.url, options_of(s)), s);
 }
 
-std::unique_ptr<client> library_client(rowlock::provider locks, const client_spec& s) {
+std::unique_ptr<client> library_client(const rowlock::provider& locks, const client_spec& s) {
     switch (s.what) {
         case work::mutex:
         case work::borrowed:

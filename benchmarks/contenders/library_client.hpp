@@ -18,6 +18,6 @@ namespace bench {
 /// A client that locks through Rowlock.
 [[nodiscard]] std::unique_ptr<client> library_client(const client_spec& s);
 /// The same through a provider that exists already.
-[[nodiscard]] std::unique_ptr<client> library_client(rowlock::provider locks, const client_spec& s);
+[[nodiscard]] std::unique_ptr<client> library_client(const rowlock::provider& locks, const client_spec& s);
 
 }  // namespace bench

@@ -82,10 +82,17 @@ public:
         static std::atomic<int> number{0};
         const auto owner = "rowlock-bench-" + std::to_string(getpid()) + "-" + std::to_string(++number);
         auto locks = rowlock::postgres::leases(conninfo, {.owner = owner});
-        auto held = rowlock::mutex{locks, "statements"}.acquire();
-        session_.prepare("take", last_statement_of(owner));
-        held.release();
-        session_.prepare("release", last_statement_of(owner));
+        rowlock::mutex m{locks, "rowlock-bench"};
+        std::string taking, releasing;
+        for (int i = 0; taking.empty() || releasing.empty(); ++i) {
+            if (i == 100) throw std::runtime_error{"the server does not show the statements of a lease"};
+            auto held = m.acquire();
+            if (taking.empty()) taking = last_statement(owner, "%$9%");
+            held.release();
+            if (releasing.empty()) releasing = last_statement(owner, "%expires_at = %-infinity%$5%");
+        }
+        session_.prepare("take", taking);
+        session_.prepare("release", releasing);
     }
     void take() override {
         (void)session_.execute("take", name_, provider, ++number_, owner_, ttl_ms, queue_key, bell_key, yes, no);
@@ -93,9 +100,11 @@ public:
     void give_back() override { (void)session_.execute("release", name_, provider, number_, yes, bell_key); }
 
 private:
-    std::string last_statement_of(const std::string& owner) {
+    // What that owner's sessions ran last, if it looks like that: a renewal may have come in between.
+    std::string last_statement(const std::string& owner, const std::string& pattern) {
         auto text = session_.text("SELECT query FROM pg_stat_activity WHERE application_name = '" + owner +
-                                  "' AND query LIKE '%rowlock.lock%' ORDER BY query_start DESC LIMIT 1");
+                                  "' AND query LIKE '%rowlock.lock%' AND query LIKE '" + pattern +
+                                  "' ORDER BY query_start DESC LIMIT 1");
         const auto room =
             std::stoul(session_.text("SELECT setting FROM pg_settings WHERE name = 'track_activity_query_size'"));
         if (text.size() + 1 >= room) throw std::runtime_error{"set track_activity_query_size = 16384 on this server"};

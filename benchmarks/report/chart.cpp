@@ -138,7 +138,8 @@ std::string to_svg(const curve_chart& c) {
     if (least > most) return "";
     constexpr double edge = 70, height = 340, legend_row = 22;
     constexpr std::size_t columns = 3;
-    const double upper = 40 + legend_row * static_cast<double>((c.curves.size() + columns - 1) / columns) + 12;
+    const std::size_t legend_rows = (c.curves.size() + columns - 1) / columns;
+    const double upper = 40 + legend_row * static_cast<double>(legend_rows) + 12;
     const axis a{scale_kind::logarithmic, least, most, edge};
     auto out = begin(c.title, upper + height + 50) + draw_axis(a, upper, upper + height, c.axis);
     for (int percent = 0; percent <= 100; percent += 25) {
@@ -154,8 +155,9 @@ std::string to_svg(const curve_chart& c) {
                     fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", a.at(value), upper + height * (1 - share));
         const auto paint = fmt::format("fill='none' stroke='{}' stroke-width='2.2'{}", color(k.color),
                                        k.dashed ? " stroke-dasharray='7 5'" : "");
-        const double x = edge + static_cast<double>(i % columns) * (width - edge) / columns;
-        const double y = 40 + legend_row * static_cast<double>(i / columns);
+        const std::size_t legend_line = i / columns, legend_column = i % columns;
+        const double x = edge + static_cast<double>(legend_column) * (width - edge) / columns;
+        const double y = 40 + legend_row * static_cast<double>(legend_line);
         out += fmt::format("<path d='{}' {}/>\n<path d='M{:.1f} {:.1f}h34' {}/>\n", path, paint, x, y, paint) +
                text(x + 42, y + 5, "legend", k.label);
     }

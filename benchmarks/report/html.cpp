@@ -82,15 +82,16 @@ std::string curves(const measurements& all, const std::string& work, const std::
         if (m->work == work) (void)index_in(kinds, m->clients);
     std::string out;
     for (const auto& kind : kinds) {
-        curve_chart c{.title = title + "; " + kind, .axis = "microseconds, logarithmic"};
+        curve_chart c{.title = fmt::format("{}; {}", title, kind), .axis = "microseconds, logarithmic"};
         for (const auto* m : all) {
             if (m->work != work || m->clients != kind) continue;
             const auto color = index_in(back_ends, m->back_end);
             for (std::size_t i = 0; i < m->distributions.size(); ++i)
-                c.curves.push_back({.label = i == 0 ? m->back_end : m->back_end + ": " + m->distributions[i].who,
-                                    .color = color,
-                                    .dashed = i > 0,
-                                    .points = m->distributions[i].points});
+                c.curves.push_back(
+                    {.label = i == 0 ? m->back_end : fmt::format("{}: {}", m->back_end, m->distributions[i].who),
+                     .color = color,
+                     .dashed = i > 0,
+                     .points = m->distributions[i].points});
         }
         out += to_svg(c);
     }

@@ -43,7 +43,7 @@ grid grid_of(const std::vector<const measurement*>& suite) {
         g.push_back(std::move(row));
     };
     for (const auto* m : suite) {
-        const auto mark = m->ours ? m->baseline.empty() ? " (no baseline)" : "" : " (for comparison)";
+        const auto* mark = m->ours ? m->baseline.empty() ? " (no baseline)" : "" : " (for comparison)";
         add({m->back_end, m->work + mark, m->clients}, *m, [](const figure& f) { return show(f.value); });
         if (m->baseline.empty()) continue;
         add({"", "  " + m->baseline, ""}, *m, [](const figure& f) { return show(f.baseline); });

@@ -54,7 +54,8 @@ double system_calls_of(const std::function<std::function<void()>()>& prepare, in
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     // Each call stops twice, at its entry and its exit; the last tgkill has stopped at its entry.
-    return static_cast<double>(stops / 2) / cycles;
+    const auto calls = stops / 2;
+    return static_cast<double>(calls) / cycles;
 }
 
 }  // namespace bench
