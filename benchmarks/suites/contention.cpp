@@ -151,7 +151,7 @@ void measure_contention(const settings& s, report& r) {
         if (s.locks == 1) rows.emplace_back(url, place::threads, s.clients, s.clients, nanoseconds{0}, s.think);
     }
     const auto blocks = s.blocks_or(2, 4);
-    const std::size_t passes = s.quick ? 4 : 12;
+    const std::size_t passes = s.quick ? 3 : 12;
     for (std::size_t pass = 0; pass < passes; ++pass)
         for (std::size_t i = 0; i < rows.size(); ++i) {
             s.shown->show("contention: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());

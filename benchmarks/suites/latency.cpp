@@ -29,8 +29,8 @@ struct series {
 // As many cycles as make a block that is short beside what disturbs a machine, and long beside the change of sides.
 std::int64_t cycles_in_a_block(crowd& clients) {
     constexpr double block_us = 5000;
-    const auto first = sorted_microseconds(clients.cycles(20).durations_ns);
-    return std::clamp<std::int64_t>(static_cast<std::int64_t>(block_us / std::max(percentile(first, 50), 0.1)), 10,
+    const auto first = sorted_microseconds(clients.cycles(10).durations_ns);
+    return std::clamp<std::int64_t>(static_cast<std::int64_t>(block_us / std::max(percentile(first, 50), 0.1)), 5,
                                     2000);
 }
 
@@ -105,7 +105,7 @@ void measure_latency(const settings& s, report& r) {
                 rows.emplace_back(url, w, place::processes);
         }
     const auto blocks = s.blocks_or(6, 15);
-    const std::size_t passes = s.quick ? 8 : 20;
+    const std::size_t passes = s.quick ? 5 : 20;
     for (std::size_t pass = 0; pass < passes; ++pass)
         for (std::size_t i = 0; i < rows.size(); ++i) {
             s.shown->show("latency: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());

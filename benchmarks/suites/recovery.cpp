@@ -105,7 +105,7 @@ void measure(const settings& s, report& r, const std::string& url, death d) {
     theirs.spec.who = side::baseline;
     const bool paired = make_client(theirs.spec) != nullptr;
     if (paired) m.baseline = kind.baseline_name;
-    const auto trials = s.blocks_or(3, 15);
+    const auto trials = s.blocks_or(2, 15);
     for (std::size_t i = 0; i < trials; ++i) {
         s.shown->show("recovery: " + title_of(m), i, trials);
         ours.run(d, server.get());
