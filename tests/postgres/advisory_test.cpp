@@ -74,10 +74,11 @@ BOOST_AUTO_TEST_CASE(a_cycle_is_two_sends_and_two_receives) {
     rowlock::semaphore n{locks, "p", 3};
     const auto count = [](auto cycle) {
         cycle();  // prepares the statements
-        const int sends = rowlock::test::sends, receives = rowlock::test::receives;
+        const int sends = rowlock::test::sends, receives = rowlock::test::receives, polls = rowlock::test::polls;
         for (int i = 0; i < 10; ++i) cycle();
         BOOST_TEST(rowlock::test::sends - sends == 20);
         BOOST_TEST(rowlock::test::receives - receives == 20);
+        BOOST_TEST(rowlock::test::polls - polls == 0);
     };
     count([&] { m.acquire().release(); });
     count([&] { BOOST_TEST(m.try_acquire_for(5s).has_value()); });

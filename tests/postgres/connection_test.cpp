@@ -75,10 +75,12 @@ BOOST_AUTO_TEST_CASE(a_cycle_is_two_sends_and_two_receives) {
     auto provider = postgres::advisory_on(mine);
     const auto count = [&](auto cycle) {
         cycle();  // prepares the statements
-        const int sends = rowlock::test::sends, receives = rowlock::test::receives;
+        const int sends = rowlock::test::sends, receives = rowlock::test::receives, polls = rowlock::test::polls;
         for (int i = 0; i < 10; ++i) cycle();
         BOOST_TEST(rowlock::test::sends - sends == 20);
         BOOST_TEST(rowlock::test::receives - receives == 20);
+        BOOST_TEST(rowlock::test::polls - polls ==
+                   20);  // for each answer, as the wait on a connection of others is ours
     };
     count([&] { BOOST_TEST(provider.try_acquire("n").has_value()); });
     count([&] { BOOST_TEST(provider.try_acquire("n", 5s).has_value()); });

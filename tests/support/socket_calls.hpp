@@ -1,9 +1,11 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <sys/socket.h>
 
-// Counts what libpq really does on its sockets: a program's own send() and recv() go before those of the C library.
+// Counts what libpq really does on its sockets: a program's own send(), recv(), poll()
+// and ppoll() go before those of the C library.
 // Include it in one source file of a program. Each thread has its own count, as renewals and the like go on beside what
 // a test counts.
 
@@ -11,6 +13,7 @@ namespace rowlock::test {
 
 inline thread_local int sends = 0;
 inline thread_local int receives = 0;
+inline thread_local int polls = 0;
 
 template <class F>
 F* next_symbol(const char* name) {
@@ -29,4 +32,17 @@ extern "C" ssize_t recv(int fd, void* data, size_t size, int flags) {
     static auto* const real = rowlock::test::next_symbol<ssize_t(int, void*, size_t, int)>("recv");
     ++rowlock::test::receives;
     return real(fd, data, size, flags);
+}
+
+extern "C" int poll(pollfd* fds, nfds_t count, int timeout_ms) {
+    static auto* const real = rowlock::test::next_symbol<int(pollfd*, nfds_t, int)>("poll");
+    ++rowlock::test::polls;
+    return real(fds, count, timeout_ms);
+}
+
+extern "C" int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+    static auto* const real =
+        rowlock::test::next_symbol<int(pollfd*, nfds_t, const timespec*, const sigset_t*)>("ppoll");
+    ++rowlock::test::polls;
+    return real(fds, count, timeout, mask);
 }

@@ -7,7 +7,7 @@
 
 #include <libpq-fe.h>
 
-#include <statement.hpp>
+#include <backends/postgres/statement.hpp>
 
 namespace bench {
 

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bench {
+
+enum class scale_kind : bool { linear, logarithmic };
+
+/// One value on a row of a dot chart. Dots of one `mark` (0 to 3) look alike, and stand in the legend once.
+struct dot {
+    double value = 0;
+    std::size_t mark = 0;
+};
+
+struct dot_row {
+    std::string label{};
+    bool strong = true;  ///< false: a baseline or something to compare with
+    std::vector<dot> dots{};
+};
+
+/// Rows with dots on a common axis, as SVG.
+struct dot_chart {
+    std::string title{}, axis{};
+    scale_kind scale = scale_kind::linear;
+    std::vector<std::string> marks{};    ///< for the legend
+    std::vector<double> lines{};         ///< values that a thin line marks, such as 1 for a ratio
+    std::optional<double> from{}, to{};  ///< of the axis; otherwise what the dots need
+    std::vector<dot_row> rows{};
+};
+[[nodiscard]] std::string to_svg(const dot_chart& c);
+
+struct curve {
+    std::string label{};
+    std::size_t color = 0;
+    bool dashed = false;
+    std::vector<std::pair<double, double>> points{};  ///< value, share
+};
+
+/// Cumulative distributions over a logarithmic axis, as SVG. What is right of `to` is not drawn.
+struct curve_chart {
+    std::string title{}, axis{};
+    std::vector<curve> curves{};
+};
+[[nodiscard]] std::string to_svg(const curve_chart& c);
+
+}  // namespace bench

@@ -1,0 +1,41 @@
+#include "compare.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace bench {
+namespace {
+
+std::map<std::string, double> ratios_of(const report& r) {
+    std::map<std::string, double> all;
+    for (const auto& m : r.measurements)
+        for (const auto& f : m.figures)
+            if (f.ratio) all.emplace(m.suite + ": " + title_of(m) + ": " + f.name, *f.ratio);
+    return all;
+}
+
+}  // namespace
+
+std::size_t comparison::differing() const {
+    return static_cast<std::size_t>(std::count_if(ratios.begin(), ratios.end(), [](auto& d) { return d.differs; }));
+}
+
+comparison compare(const report& before, const report& after, double allowed) {
+    comparison c;
+    const auto first = ratios_of(before);
+    auto second = ratios_of(after);
+    for (const auto& [what, ratio] : first) {
+        const auto same = second.find(what);
+        if (same == second.end()) {
+            c.only_one.push_back(what);
+            continue;
+        }
+        const auto [least, most] = std::minmax(ratio, same->second);
+        c.ratios.push_back({what, ratio, same->second, most > least * (1 + allowed)});
+        second.erase(same);
+    }
+    for (const auto& [what, ratio] : second) c.only_one.push_back(what);
+    return c;
+}
+
+}  // namespace bench

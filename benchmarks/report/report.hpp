@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bench {
+
+/// A distribution, to be drawn. Values in microseconds.
+struct distribution {
+    std::string who{};  ///< "rowlock", or the baseline's name
+    std::vector<std::pair<double, double>> points{};
+};
+
+/// One number of a measurement.
+struct figure {
+    std::string name{};  ///< "p50"
+    std::string unit{};  ///< "us"
+    double value = 0;
+    std::optional<double> baseline{};  ///< the same of the baseline
+    std::optional<double> ratio{};     ///< the median over blocks; not the quotient of the two above
+};
+
+/// One thing that was measured, of one back end.
+struct measurement {
+    std::string suite{};     ///< "latency"
+    std::string back_end{};  ///< "postgresql+lease"
+    std::string work{};      ///< "mutex"
+    std::string clients{};   ///< "8 threads"
+    std::string baseline{};  ///< "bare libpq"; empty: there is none, and so no claim
+    bool ours = true;        ///< false: something else that users pick, to compare with
+    std::vector<figure> figures{};
+    std::vector<distribution> distributions{};  ///< ours first
+    std::string note{};
+
+    [[nodiscard]] const figure* find(std::string_view name) const {
+        for (const auto& f : figures)
+            if (f.name == name) return &f;
+        return nullptr;
+    }
+};
+
+enum class verdict : std::uint8_t { met, missed, not_measured };
+[[nodiscard]] std::string_view to_string(verdict v) noexcept;
+
+/// One row of what the library must cost.
+struct target_row {
+    std::string work{};
+    std::string bound{};  ///< "at most 1.05"
+    std::optional<double> value{};
+    verdict outcome = verdict::not_measured;
+    std::string note{};  ///< why it was not measured, or what the value is
+};
+
+/// All that one run found: what the renderers read, and nothing else.
+struct report {
+    std::vector<std::pair<std::string, std::string>> about{};  ///< machine, date, versions, settings
+    std::vector<measurement> measurements{};
+    std::vector<target_row> targets{};
+};
+
+/// What tells one measurement from another, in words.
+[[nodiscard]] std::string title_of(const measurement& m);
+/// How numbers are shown everywhere: three significant digits, more for what is large.
+[[nodiscard]] std::string show(double value);
+[[nodiscard]] std::string show(const std::optional<double>& value);
+
+}  // namespace bench

@@ -1,0 +1,77 @@
+#include "job.hpp"
+
+#include <unistd.h>
+
+#include <exception>
+#include <thread>
+
+namespace bench {
+namespace {
+
+// The first of a block find cold caches and a clock of the CPU that is still slow.
+constexpr std::int64_t thrown_away = 2;
+
+void run_cycles(const job& j, client& c, outcome& o) {
+    o.durations_ns.reserve(static_cast<std::size_t>(j.times));
+    for (std::int64_t i = -thrown_away; i < j.times; ++i) {
+        const auto began = now();
+        c.take();
+        c.give_back();
+        const auto ended = now();
+        if (i >= 0) o.durations_ns.push_back((ended - began).count());
+    }
+}
+
+void run_contest(const job& j, client& c, page& p, outcome& o) {
+    auto& lock = p.locks.at(j.lock);
+    ++p.ready;
+    while (!p.started) std::this_thread::sleep_for(std::chrono::microseconds{20});
+    while (!p.over) {
+        const auto wished = now();
+        c.take();
+        const auto granted = now();
+        o.durations_ns.push_back((granted - wished).count());
+        // Not what it had before itself: nobody was woken for that.
+        const auto last = lock.last_holder.load();
+        if (last >= 0 && last != static_cast<std::int64_t>(j.client))
+            o.hand_overs_ns.push_back(granted.count() - lock.released_at_ns);
+        if (j.hold_ns > 0) spin(nanoseconds{j.hold_ns});
+        lock.last_holder = j.client;
+        lock.released_at_ns = now().count();
+        c.give_back();
+        if (j.think_ns > 0) spin(nanoseconds{j.think_ns});
+    }
+}
+
+}  // namespace
+
+void spin(nanoseconds t) {
+    for (const auto until = now() + t; now() < until;) {
+    }
+}
+
+outcome execute(const job& j, client& c, page& p) noexcept {
+    outcome o;
+    try {
+        switch (j.what) {
+            case job::cycles:
+                run_cycles(j, c, o);
+                break;
+            case job::contest:
+                run_contest(j, c, p, o);
+                break;
+            case job::hold:
+                c.take();
+                break;
+            case job::leave:
+                _exit(0);
+        }
+    } catch (const std::exception& e) {
+        o.failure = e.what();
+        p.over = true;
+    }
+    o.finished_ns = now().count();
+    return o;
+}
+
+}  // namespace bench

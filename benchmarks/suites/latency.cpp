@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include <contenders/back_ends.hpp>
+#include <report/statistics.hpp>
+#include <running/crowd.hpp>
+
+#include "suites.hpp"
+
+// One client, and nobody else about.
+
+namespace bench {
+namespace {
+
+// What the blocks of one side brought.
+struct series {
+    std::vector<std::int64_t> all{};
+    std::vector<double> p50{};
+
+    void run(crowd& c, std::int64_t times) {
+        const auto o = c.cycles(times);
+        all.insert(all.end(), o.durations_ns.begin(), o.durations_ns.end());
+        p50.push_back(percentile(sorted_microseconds(o.durations_ns), 50));
+    }
+};
+
+// As many cycles as make a block that is short beside what disturbs a machine, and long beside the change of sides.
+std::int64_t cycles_in_a_block(crowd& clients) {
+    constexpr double block_us = 5000;
+    const auto first = sorted_microseconds(clients.cycles(10).durations_ns);
+    return std::clamp<std::int64_t>(static_cast<std::int64_t>(block_us / std::max(percentile(first, 50), 0.1)), 5,
+                                    2000);
+}
+
+// One row of the table. It is measured in several passes over all rows, each with new connections: the scheduler's
+// choice of CPUs for a connection's two ends, which may last as long as the connection, is drawn several times.
+class row {
+public:
+    row(std::string url, work w, place where) : url_{std::move(url)}, work_{w}, where_{where} {
+        const auto& kind = back_end_of(url_);
+        m_ = {.suite = "latency",
+              .back_end = name_of(url_),
+              .work = std::string{to_string(w)},
+              .clients = describe(1, where),
+              .ours = kind.library};
+    }
+
+    [[nodiscard]] std::string title() const { return title_of(m_); }
+
+    void pass(std::size_t blocks) {
+        client_spec spec{.url = url_, .what = work_, .lock = "latency " + m_.work};
+        crowd ours{spec, 1, 1, where_};
+        spec.who = side::baseline;
+        crowd theirs{spec, 1, 1, where_};
+        paired_ = theirs.exists();
+        const auto times = cycles_in_a_block(ours);
+        if (paired_) (void)cycles_in_a_block(theirs);
+        for (std::size_t b = 0; b < blocks; ++b) {
+            // Who comes first changes, as the second of two may profit from the first.
+            if (paired_ && b % 2 == 1) theirs_.run(theirs, times);
+            ours_.run(ours, times);
+            if (paired_ && b % 2 == 0) theirs_.run(theirs, times);
+        }
+    }
+
+    measurement result() {
+        if (paired_) m_.baseline = back_end_of(url_).baseline_name;
+        const auto sorted = sorted_microseconds(ours_.all), base = sorted_microseconds(theirs_.all);
+        const auto add = [&](const char* name, double percent) {
+            m_.figures.push_back({.name = name, .unit = "us", .value = percentile(sorted, percent)});
+            if (paired_) m_.figures.back().baseline = percentile(base, percent);
+        };
+        add("p50", 50);
+        if (paired_) m_.figures.back().ratio = ratio_of_blocks(ours_.p50, theirs_.p50);
+        add("p90", 90);
+        add("p99", 99);
+        add("p99.9", 99.9);
+        add("max", 100);
+        m_.figures.push_back({.name = "n", .unit = "", .value = static_cast<double>(sorted.size())});
+        m_.distributions.push_back({m_.ours ? "rowlock" : m_.back_end, distribution_points(sorted)});
+        if (paired_) m_.distributions.push_back({m_.baseline, distribution_points(base)});
+        return m_;
+    }
+
+private:
+    const std::string url_;
+    const work work_;
+    const place where_;
+    measurement m_;
+    bool paired_ = false;
+    series ours_, theirs_;
+};
+
+}  // namespace
+
+void measure_latency(const settings& s, report& r) {
+    std::vector<row> rows;
+    for (const auto& url : s.urls)
+        for (const auto w : all_work) {
+            if (!supports(url, w)) continue;
+            rows.emplace_back(url, w, place::threads);
+            if (w == work::mutex && back_end_of(url).processes && !s.targets)
+                rows.emplace_back(url, w, place::processes);
+        }
+    const auto blocks = s.blocks_or(6, 15);
+    const std::size_t passes = s.quick ? 5 : 20;
+    for (std::size_t pass = 0; pass < passes; ++pass)
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            s.shown->show("latency: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());
+            rows[i].pass(blocks);
+        }
+    for (auto& row : rows) r.measurements.push_back(row.result());
+}
+
+}  // namespace bench

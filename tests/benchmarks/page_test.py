@@ -1,0 +1,77 @@
+"""The page of rowlock-bench in a real browser: it renders, has its charts, and loads nothing.
+
+usage: page_test.py ROWLOCK_BENCH
+
+Skipped where no Chromium is installed.
+"""
+import html.parser
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77
+
+
+def find_browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+class Page(html.parser.HTMLParser):
+    """Counts elements, and gathers what they would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = {}
+        self.loads = []
+        self.titles = []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements[tag] = self.elements.get(tag, 0) + 1
+        self.loads += [value for name, value in attributes if name in ("src", "href", "xlink:href", "data")]
+        self.titles += [value for name, value in attributes if tag == "svg" and name == "aria-label"]
+
+
+def browse(browser, home, *arguments):
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+               f"--user-data-dir={home}/profile", *arguments]
+    return subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          env={**os.environ, "HOME": str(home)}).stdout
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit(f"page_test: {what}")
+
+
+def main():
+    browser = find_browser()
+    if not browser:
+        print("no Chromium is installed")
+        return SKIPPED
+    with tempfile.TemporaryDirectory() as name:
+        home = pathlib.Path(name)
+        file = home / "page.html"
+        # Real measurements of what every build has; a few blocks are enough for a page.
+        subprocess.run([sys.argv[1], "--url", "memory:", "--url", f"flock:{home}", "--quick", "--blocks", "2",
+                        "--html", file], check=True, timeout=120, stdout=subprocess.DEVNULL)
+        page = Page()
+        page.feed(browse(browser, home, "--dump-dom", file.as_uri()).decode())
+        for title in ("Ratio to the bare driver", "Acquire + release", "Hand-over", "Fairness", "From the death"):
+            check(any(t.startswith(title) for t in page.titles), f"no chart \"{title}\" among {page.titles}")
+        check(page.elements.get("script", 0) == 0, "there is a script")
+        check(not page.loads, f"it refers to {page.loads}")
+        check(not re.search(r"url\(|@import", file.read_text()), "its style loads something")
+        pdf = home / "page.pdf"
+        browse(browser, home, f"--print-to-pdf={pdf}", file.as_uri())
+        sheets = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf.read_bytes()))
+        check(sheets >= 2, f"printed, it has {sheets} sheets")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
