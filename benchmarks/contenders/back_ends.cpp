@@ -27,6 +27,9 @@ constexpr std::array table{
              .ends_by_ttl = true,
              .monitor = postgres_monitor},
 #endif
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    back_end{.scheme = "sqlserver+applock:", .baseline_name = "bare ODBC", .baseline = applock_baseline},
+#endif
     back_end{.scheme = "flock:", .baseline_name = "", .baseline = flock_client, .library = false},
 #ifdef ROWLOCK_BENCH_REDIS
     back_end{.scheme = "redis:", .baseline_name = "", .baseline = redis_client, .library = false, .ends_by_ttl = true},

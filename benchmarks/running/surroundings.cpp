@@ -53,6 +53,11 @@ std::vector<std::string> surroundings::urls() {
     std::vector<std::string> all{"memory:"};
     add_sqlite(all);
     add_postgres(all);
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    // None can be started here.
+    if (const char* server = std::getenv("ROWLOCK_TEST_SQLSERVER"))
+        all.push_back(std::string{"sqlserver+applock:"} + server);
+#endif
     all.push_back("flock:" + directory_.string());
     add_redis(all);
     return all;
