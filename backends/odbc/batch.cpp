@@ -28,7 +28,7 @@ int digit(char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; }
 std::int64_t rows::integer(std::size_t row, std::size_t column) const {
     const auto& c = cell(row, column);
     std::int64_t n = 0;
-    const auto end = c ? c->data() + c->size() : nullptr;
+    const auto* const end = c ? c->data() + c->size() : nullptr;
     if (!c || std::from_chars(c->data(), end, n).ptr != end)
         throw connection_error{"the server brought something else than a number"};
     return n;

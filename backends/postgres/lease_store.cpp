@@ -378,7 +378,7 @@ lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
     return {queue, key_of(text + "lease bell")};
 }
 
-bool lease_store::is_taken(session& s, const std::string& name, deadline d) { return s.run(look, d, name).rows() > 0; }
+bool lease_store::is_taken(session& s, const std::string& n, deadline d) { return s.run(look, d, n).rows() > 0; }
 
 detail::lease_answer lease_store::take(session& s, const lock_request& r, const lease_keys& k, detail::lease_manners m,
                                        deadline d) {
@@ -410,7 +410,7 @@ void lease_store::announce_upgrade(session& s, const lock_request& r, bool waits
     (void)s.run(announce, d, r.name, waits ? std::int64_t{r.ttl.count()} : std::int64_t{0});
 }
 
-void lease_store::reap(session& s, const std::string& name, deadline d) { (void)s.run(reap_parts, d, name); }
+void lease_store::reap(session& s, const std::string& n, deadline d) { (void)s.run(reap_parts, d, n); }
 
 void lease_store::release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
     (void)s.run(r.mode == lock_mode::exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
@@ -458,9 +458,9 @@ std::unordered_map<std::uint64_t, std::string> lease_store::breaks(session& s, s
     return found;
 }
 
-std::size_t lease_store::break_all(session& s, std::string_view name, std::string_view reason, std::string_view by,
+std::size_t lease_store::break_all(session& s, std::string_view n, std::string_view reason, std::string_view by,
                                    deadline d) {
-    return static_cast<std::size_t>(s.run(break_lease, d, name, reason, by, s.schema()).integer(0, 0));
+    return static_cast<std::size_t>(s.run(break_lease, d, n, reason, by, s.schema()).integer(0, 0));
 }
 
 std::size_t lease_store::purge(session& s, milliseconds idle, deadline d) {
