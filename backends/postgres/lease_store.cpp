@@ -11,9 +11,13 @@ using std::chrono::milliseconds;
 
 // Every time is read from clock_timestamp(), after the row was locked; now() stands still while a statement waits.
 //
-// A try never waits for a row: one that is locked is being taken, or pinned by a fence, and is busy. Who holds the name
-// exclusively is in its row, the others are in rowlock.part and counted in the row, so that what is decided about a
-// name is decided by one row, in the version that was locked.
+// A try never waits for a row. One that is pinned by a fence is busy. One that somebody else has locked, or had until
+// now, and that looks free, is being taken; or a renewal that came after the release, and waited for it, has locked
+// what it found and not changed it: so it is worth another look. A pin goes along with FOR NO KEY UPDATE, a change does
+// not.
+//
+// Who holds the name exclusively is in its row, the others are in rowlock.part and counted in the row, so that what is
+// decided about a name is decided by one row, in the version that was locked.
 //
 // The gate is closed while somebody waits at the head of the queue. It also makes the commit a synchronous one, since
 // a token that a crash takes back would be given out again; remote_apply is stronger and stays. It comes first because
@@ -59,7 +63,13 @@ SELECT g.token,
        CASE WHEN g.token IS NOT NULL AND $8::bigint <> 0 THEN pg_try_advisory_lock($7::bigint) END,
        CASE WHEN g.token IS NULL THEN EXISTS (
          SELECT FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()) END,
-       false,
+       CASE WHEN g.token IS NULL AND (SELECT is_open FROM gate) AND EXISTS (
+           SELECT FROM rowlock.lock AS l
+           WHERE l.name = $1 AND l.expires_at <= clock_timestamp()
+             AND l.sharers = 0 AND l.upgraders = 0 AND l.permits = 0)
+         THEN NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1 FOR NO KEY UPDATE SKIP LOCKED)
+              OR EXISTS (SELECT FROM rowlock.lock WHERE name = $1 FOR UPDATE SKIP LOCKED)
+         ELSE false END,
        CASE WHEN g.token IS NULL THEN (SELECT (1000 * extract(epoch FROM coalesce(
            nullif(greatest(l.expires_at, clock_timestamp()), clock_timestamp()),
            (SELECT min(expires_at) FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL),

@@ -25,7 +25,7 @@ auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_ma
             store_.reap(*here, r.name, d);
             return true;
         }
-        // Others who share the lock are writing the row at this moment; a commit or two, and it can be seen.
+        // Others are writing the row at this moment; a commit or two, and it can be seen who has the lock.
         if (!answer.contended || tries >= 20 || d.expired()) return false;
         std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
         return true;
