@@ -16,6 +16,8 @@
 namespace rowlock::odbc {
 
 struct errand::state {
+    explicit state(std::function<void()> w) : what{std::move(w)} {}
+
     std::function<void()> what;
     std::mutex mutex{};
     std::condition_variable_any ended{};

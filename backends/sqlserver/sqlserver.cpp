@@ -56,8 +56,8 @@ provider applock(const std::string& connection_string, options opt) {
 provider leases(const std::string& connection_string, options opt) {
     detail::check(opt);
     schema{std::make_unique<sqlserver_target>(connection_string, opt)}.check();
-    return provider{std::make_unique<lease_backend>(with_owner(connection_string, opt.owner), opt.schema),
-                    std::move(opt)};
+    auto b = std::make_unique<lease_backend>(with_owner(connection_string, opt.owner), opt.schema);
+    return provider{std::move(b), std::move(opt)};
 }
 
 void fence(SQLHDBC conn, const lock_handle& held) {

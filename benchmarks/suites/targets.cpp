@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -125,9 +126,9 @@ void count_system_calls(const std::string& url, report& r) {
 }
 
 bool has(const report& r, const std::string& back_end, std::string_view work, std::string_view clients) {
-    for (const auto& m : r.measurements)
-        if (m.suite == "scale" && m.back_end == back_end && m.work == work && m.clients == clients) return true;
-    return false;
+    return std::any_of(r.measurements.begin(), r.measurements.end(), [&](const measurement& m) {
+        return m.suite == "scale" && m.back_end == back_end && m.work == work && m.clients == clients;
+    });
 }
 
 }  // namespace
