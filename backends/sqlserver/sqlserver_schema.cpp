@@ -35,6 +35,9 @@ DECLARE @got int;
 EXEC @got = sp_getapplock @Resource = 'rowlock:migration', @LockMode = 'Exclusive', @LockOwner = 'Transaction',
                           @LockTimeout = ?;
 SELECT @got)sql";
+// The two that are set, as they are before, are those bits of @@OPTIONS.
+constexpr std::string_view session_options = "SELECT @@OPTIONS";
+constexpr std::int64_t xact_abort = 16384, no_count = 512;
 constexpr std::string_view commit = "COMMIT";
 constexpr std::string_view roll_back_all = "IF @@TRANCOUNT > 0 ROLLBACK";
 
@@ -106,7 +109,16 @@ std::vector<applied_migration> sqlserver_target::applied() {
     return all;
 }
 
+void sqlserver_target::put_back(std::int64_t before) noexcept {
+    try {
+        if ((before & xact_abort) == 0) run_once("SET XACT_ABORT OFF");
+        if ((before & no_count) == 0) run_once("SET NOCOUNT OFF");
+    } catch (const std::exception&) {  // it is broken
+    }
+}
+
 void sqlserver_target::exclusively(const std::function<void()>& change) {
+    const auto before = run(session_options).integer(0, 0);
     try {
         run_once(begin);
         if (run(wait_for_turn, std::int64_t{timeout_.count()}).integer(0, 0) < 0)
@@ -115,8 +127,10 @@ void sqlserver_target::exclusively(const std::function<void()>& change) {
                 {.backend = std::string{name}}};
         change();
         run_once(commit);
+        put_back(before);
     } catch (const error& e) {
         roll_back();
+        put_back(before);
         if (!is_denied(e)) throw;
         throw connection_error{
             "this user may not migrate the database; let a member of db_owner do it, or run the output of `rowlock "
@@ -124,6 +138,7 @@ void sqlserver_target::exclusively(const std::function<void()>& change) {
             {.backend = std::string{name}, .sqlstate = e.sqlstate(), .native_code = e.native_code()}};
     } catch (...) {
         roll_back();
+        put_back(before);
         throw;
     }
 }

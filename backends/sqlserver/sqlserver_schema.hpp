@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,7 @@ private:
     template <class... T>
     odbc::rows run(std::string_view sql, const T&... values);
     void roll_back() noexcept;
+    void put_back(std::int64_t before) noexcept;
 
     const std::string connection_string_;
     const std::chrono::milliseconds timeout_;

@@ -113,6 +113,21 @@ BOOST_FIXTURE_TEST_CASE(a_database_without_tables, fixture) {
     BOOST_CHECK_THROW((void)open(), schema_error);
 }
 
+BOOST_FIXTURE_TEST_CASE(migrating_on_a_connection_of_the_callers, fixture) {
+    for (const std::string way : {"OFF", "ON"}) {
+        for (const std::string table : {"lock", "part", "floor", "break", "migration"})
+            (void)sql("DROP TABLE {s}.[" + table + "]");
+        (void)sql("DROP SCHEMA {s}");
+        test::sqlserver_connection mine{*test::sqlserver()};
+        (void)mine.sql("SET XACT_ABORT " + way + "; SET NOCOUNT " + way);
+        const auto before = mine.sql("SELECT @@OPTIONS");
+        sqlserver::migrate(mine.handle(), settings());
+        BOOST_TEST(mine.sql("SELECT @@OPTIONS") == before);
+        BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "0");
+        BOOST_TEST(open().try_acquire("n").has_value());
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(migrating_at_once, fixture) {
     for (const std::string table : {"lock", "part", "floor", "break", "migration"})
         (void)sql("DROP TABLE {s}.[" + table + "]");

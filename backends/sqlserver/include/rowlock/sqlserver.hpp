@@ -134,8 +134,7 @@ void fence(SQLHDBC conn, const lock_handle& held);
 /// @param opt which schema the tables are in
 void migrate(const std::string& connection_string, const options& opt = {});
 
-/// The same through a connection of the caller's, with no transaction open. The session has XACT_ABORT and NOCOUNT on
-/// after that.
+/// The same through a connection of the caller's, with no transaction open, whose settings come out as they went in.
 void migrate(SQLHDBC conn, const options& opt = {});
 
 }  // namespace rowlock::sqlserver
