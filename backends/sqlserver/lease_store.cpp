@@ -255,9 +255,14 @@ void check_pin(std::int64_t answer, bool grantable) {
 
 }  // namespace
 
-// A lease counts from before it is asked for, so what a session needs for its first try is not to be a part of that.
-// Nothing has no name.
-void lease_store::get_ready(session& s, deadline d) { (void)take(s, {}, {}, {}, d); }
+// A lease counts from before it is asked for, and a short one is to be renewed soon after that: so what a session needs
+// for its first try and its first renewal is not to be a part of them. Nothing has no name, and nobody holds it.
+void lease_store::get_ready(session& s, deadline d) {
+    const lock_request nothing{};
+    const auto* const only = &nothing;
+    (void)take(s, nothing, {}, {}, d);
+    (void)renew(s, {&only, 1}, d);
+}
 
 bool lease_store::is_taken(session& s, const std::string& n, deadline d) {
     return s.run(look, d, key_of(n)).size() > 0;

@@ -37,7 +37,7 @@ struct lease_store {
 
     [[nodiscard]] keys keys_of(std::string_view n) const { return lease_keys_of(schema, n); }
 
-    /// Has the server prepare what takes a lease.
+    /// Has the server prepare what takes a lease, and what renews it.
     static void get_ready(session& s, deadline d);
     [[nodiscard]] static bool is_taken(session& s, const std::string& n, deadline d);
     [[nodiscard]] static detail::lease_answer take(session& s, const lock_request& r, const keys& k,

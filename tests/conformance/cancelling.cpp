@@ -25,7 +25,7 @@ void during_the_wait(context& c) {
     auto locks = c.open();
     auto m = c.mutex(locks);
     auto held = std::make_optional(m.acquire());
-    BOOST_TEST(!m.try_acquire_for(1ms));  // what is opened to wait in is open by now
+    BOOST_TEST(!m.try_acquire_for(100ms));  // long enough to be a wait: what is opened for that is open by now
     std::stop_source stop;
     steady::time_point stopped;
     std::jthread stopper{[&] {

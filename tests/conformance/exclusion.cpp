@@ -75,7 +75,7 @@ void processes_exclude_each_other(context& c) {
     auto held = std::make_optional(c.mutex(locks).acquire());  // also takes the other permits, if there are any
     std::vector<test::actor_process> actors(4);
     for (auto& a : actors) {
-        a.open(c.place().url());
+        a.open(c.place().url(), " timeout=60000");
         a.tell("cycles " + std::to_string(cycles) + " n " + c.actor_mode() + " " + file);
     }
     if (c.kind().has_sessions) BOOST_TEST(c.waiting(locks, actors.size()));

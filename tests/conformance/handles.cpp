@@ -76,7 +76,7 @@ void validity_lies_ahead_but_not_too_far(context& c) {
 }
 
 void a_short_lease_is_kept_alive(context& c) {
-    const auto ttl = 150ms * test::slowness;
+    const auto ttl = c.kind().short_ttl * test::slowness;
     c.use({.ttl = ttl});
     auto locks = c.open();
     auto held = c.mutex(locks).acquire();

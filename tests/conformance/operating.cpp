@@ -113,8 +113,8 @@ void a_break_lets_the_next_waiter_in(context& c) {
     std::optional<lock_handle> next;
     std::jthread waiter{[&] { next = locks.acquire("n"); }};
     BOOST_TEST(c.waiting(locks, 1));
-    const auto broken = steady::now();
     BOOST_TEST(locks.break_lock("n", "test"));
+    const auto broken = steady::now();
     waiter.join();
     BOOST_TEST((steady::now() - broken < slack));
     BOOST_TEST(next.has_value());
@@ -157,7 +157,8 @@ void a_break_reaches_another_process(context& c) {
     BOOST_TEST(locks.break_lock("n", "test"));
     const auto broken = steady::now();
     BOOST_TEST(eventually([&] { return a.ask("lost h") == "lost broken"; }));
-    BOOST_TEST((steady::now() - broken < slack), "told, and not found out at the next renewal 10 s later");
+    const auto next_renewal = c.kind().has_sessions ? 0ms : 334ms;
+    BOOST_TEST((steady::now() - broken < next_renewal + slack), "not found out 10 s later");
 }
 
 void nothing_to_break(context& c) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,10 @@ public:
     /// How many hold `name`, as the database itself has it, past the library.
     [[nodiscard]] virtual int holders_in_database(std::string_view name) = 0;
 
+    /// How many sessions wait for `name` in the database, past the library, where it tells only of its own process who
+    /// waits; empty: it tells of all.
+    virtual std::optional<std::size_t> waiters_in_database(std::string_view) { return std::nullopt; }
+
     /// Makes every lease of `name` end now, past the library. False: locks do not end here.
     virtual bool expire(std::string_view) { return false; }
 };
@@ -43,8 +49,9 @@ struct provider_kind {
     std::vector<std::string> other_schemes{};  ///< that open the same
     bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
     bool purges = operates;    ///< has purge(), even if it has no break_lock()
-    bool counts_readers = inspects;  ///< `holders_in_database` tells each one who shares
-    bool counts_permits = true;      ///< and the permits of a semaphore that has more than eight
+    bool counts_readers = inspects;            ///< `holders_in_database` tells each one who shares
+    bool counts_permits = true;                ///< and the permits of a semaphore that has more than eight
+    std::chrono::milliseconds short_ttl{150};  ///< of which a renewal takes but a fraction, also the first in a session
 };
 
 /// Every provider that this build has. A new back end is one more entry.

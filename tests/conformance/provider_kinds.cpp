@@ -248,7 +248,7 @@ public:
     }
 
 private:
-    const std::string prefix_ = std::to_string(std::random_device{}());
+    const std::string prefix_ = std::to_string(std::random_device{}() | 0x80000000U);  // always ten digits
     const std::string scheme_;
     const options options_;
 };
@@ -274,6 +274,26 @@ public:
         const auto those = " WHERE name_key = " + test::bytes_literal(name) + " AND expires_at > SYSUTCDATETIME()";
         return std::stoi(past_library().sql("SELECT (SELECT COUNT(*) FROM [rowlock].lock" + those +
                                             ") + (SELECT COUNT(*) FROM [rowlock].part" + those + ")"));
+    }
+    // As Babelfish has it. The head of the queue holds it, and waits for the bell if that tells; those behind wait for
+    // the queue. Who waits for its turn to use the store waits for what this session holds.
+    std::optional<std::size_t> waiters_in_database(std::string_view name) override {
+        const std::string waits =
+            "SELECT COUNT(*) FROM pg_catalog.pg_locks AS w INNER JOIN sys.dm_exec_sessions AS s ON s.session_id = "
+            "w.pid "
+            "WHERE w.locktype = 'advisory' AND w.waitstart IS NOT NULL AND s.database_id = DB_ID() "
+            "AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS m "
+            "WHERE m.pid = @@SPID AND m.locktype = 'advisory' AND m.objsubid = w.objsubid "
+            "AND m.classid = w.classid AND m.objid = w.objid)";
+        const std::string by_the_head =
+            " AND EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS h WHERE h.pid = w.pid AND h.locktype = 'advisory' "
+            "AND h.objsubid = w.objsubid AND h.waitstart IS NULL)";
+        const bool head = !past_library().is_free(sqlserver::lease_keys_of("rowlock", name).queue);
+        const bool head_waits = past_library().sql(waits + by_the_head) != "0";
+        const auto upgrading = std::stoul(past_library().sql(
+            "SELECT COUNT(*) FROM [rowlock].lock WHERE upgrading_until > SYSUTCDATETIME() AND name_key = " +
+            test::bytes_literal(name)));
+        return std::stoul(past_library().sql(waits)) + (head && !head_waits ? 1U : 0U) + upgrading;
     }
     bool expire(std::string_view name) override {
         const auto now =
@@ -420,7 +440,11 @@ std::vector<provider_kind> provider_kinds() {
                        false,
                        [](options o) { return std::make_unique<sqlserver_lease_store>(std::move(o)); },
                        {"sqlserver+lease"},
-                       false});
+                       false,
+                       true,
+                       true,
+                       true,
+                       std::chrono::seconds{2}});
     if (test::sqlserver())
         all.push_back({"sqlserver-applock",
                        "sqlserver+applock",

@@ -2,6 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace rowlock::conformance {
@@ -40,12 +41,14 @@ mutex_like context::mutex(const provider& locks, std::string_view name) {
     return how_.make(locks, name);
 }
 
-bool context::waiting(provider& locks, std::size_t count, std::string_view name) const {
+bool context::waiting(provider& locks, std::size_t count, std::string_view name) {
     if (!kind_.inspects) return true;
     return eventually([&] {
-        for (const auto& s : locks.status())
-            if (s.name == name) return s.waiters.size() == count;
-        return count == 0;
+        const auto queued = place().waiters_in_database(name);
+        if (queued && (*queued > 0) != (count > 0)) return false;
+        const auto all = locks.status();
+        const auto s = std::find_if(all.begin(), all.end(), [&](const lock_status& l) { return l.name == name; });
+        return std::max(s == all.end() ? 0 : s->waiters.size(), queued.value_or(0)) == count;
     });
 }
 

@@ -74,7 +74,7 @@ public:
     [[nodiscard]] bool is_plain() const noexcept { return how_.built_on == primitive::mutex; }
 
     /// Waits until `count` wait for `name`. True at once where a back end cannot be asked.
-    [[nodiscard]] bool waiting(provider& locks, std::size_t count, std::string_view name = "n") const;
+    [[nodiscard]] bool waiting(provider& locks, std::size_t count, std::string_view name = "n");
 
     /// After the death of a process that held `name`: ends its lease where that is not seen by itself.
     void bury(std::string_view name = "n") {
