@@ -98,6 +98,23 @@ int unavoidable(const std::string& complaints) {
 
 BOOST_FIXTURE_TEST_SUITE(lease, fixture)
 
+// As a renewal leaves it that waited for the release: locked, and not changed.
+BOOST_AUTO_TEST_CASE(free_it_is_not_busy_because_its_row_is_locked_for_a_moment) {
+    auto locks = open();
+    locks.acquire("n").release();
+    int granted = 0;
+    for (int i = 0; i < 20; ++i) {
+        (void)look.sql("BEGIN");
+        (void)look.sql("SELECT name FROM rowlock.lock WHERE name = 'n' FOR NO KEY UPDATE");
+        std::jthread moment{[&] {
+            std::this_thread::sleep_for(5ms);
+            (void)look.sql("COMMIT");
+        }};
+        granted += locks.try_acquire("n").has_value();
+    }
+    BOOST_TEST(granted > 10);
+}
+
 // Timeouts and cancellations that fall together with grants and releases: whatever comes out, nothing stays behind.
 BOOST_AUTO_TEST_CASE(no_ended_wait_leaves_a_lease_behind) {
     constexpr int threads = 8, providers = 4, rounds = 400;
