@@ -289,29 +289,24 @@ SELECT number, 'broken by ' || broken_by || ': ' || reason FROM rowlock.break
 WHERE provider = $1::bigint AND number = ANY ($2::bigint[]))sql"};
 
 // $1 name, $2 reason, $3 by, $4 schema, for those who listen. A fence that has pinned the row goes on protecting it: a
-// take needs more than this does.
+// take needs more than this does. Parts are ended only: to free and count them is left to `reap`, which waits for
+// fences.
 constexpr statement break_lease{"rowlock_break", R"sql(
 WITH old_parts AS MATERIALIZED (
-  SELECT p.name, p.slot, p.mode, p.token, p.provider, p.number, p.owner, p.expires_at > clock_timestamp() AS held
+  SELECT p.name, p.slot, p.token, p.provider, p.number, p.owner, p.expires_at > clock_timestamp() AS held
   FROM rowlock.part AS p WHERE p.name = $1::text AND p.provider IS NOT NULL
   FOR NO KEY UPDATE
 ), freed AS (
-  UPDATE rowlock.part AS p SET provider = NULL, expires_at = '-infinity'
+  UPDATE rowlock.part AS p SET expires_at = 'epoch'
   FROM old_parts AS o WHERE p.name = o.name AND p.slot = o.slot
 ), old_lock AS MATERIALIZED (
   SELECT l.name, l.token, l.provider, l.number, l.owner, l.expires_at > clock_timestamp() AS held
   FROM rowlock.lock AS l WHERE l.name = $1
   FOR NO KEY UPDATE
-), counted AS (
-  SELECT count(*) FILTER (WHERE mode = 1) AS sharers, count(*) FILTER (WHERE mode = 2) AS upgraders,
-         count(*) FILTER (WHERE mode = 3) AS permits
-  FROM old_parts
 ), raised AS (
   UPDATE rowlock.lock AS l
-  SET token = l.token + 1, expires_at = '-infinity', provider = NULL, upgrading_until = '-infinity',
-      sharers = l.sharers - c.sharers, upgraders = l.upgraders - c.upgraders, permits = l.permits - c.permits
-  FROM old_lock AS o, counted AS c
-  WHERE l.name = o.name AND (o.held OR c.sharers + c.upgraders + c.permits > 0)
+  SET token = l.token + 1, expires_at = '-infinity', provider = NULL, upgrading_until = '-infinity'
+  FROM old_lock AS o WHERE l.name = o.name AND (o.held OR EXISTS (SELECT FROM old_parts))
 ), victims AS (
   SELECT token, owner, provider, number FROM old_lock WHERE held
   UNION ALL SELECT token, owner, provider, number FROM old_parts WHERE held
@@ -468,9 +463,16 @@ std::unordered_map<std::uint64_t, std::string> lease_store::breaks(session& s, s
     return found;
 }
 
+// A renewal locks the same rows in an order of its own.
 std::size_t lease_store::break_all(session& s, std::string_view n, std::string_view reason, std::string_view by,
                                    deadline d) {
-    return static_cast<std::size_t>(s.run(break_lease, d, n, reason, by, s.schema()).integer(0, 0));
+    for (int tries = 1;; ++tries) {
+        try {
+            return static_cast<std::size_t>(s.run(break_lease, d, n, reason, by, s.schema()).integer(0, 0));
+        } catch (const deadlock_detected&) {
+            if (tries == 3) throw;
+        }
+    }
 }
 
 std::size_t lease_store::purge(session& s, milliseconds idle, deadline d) {

@@ -33,8 +33,8 @@ bool may_be_run_again(const error& e) {
 }  // namespace
 
 lease_session::lease_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
-                             std::string_view backend, const std::string& schema, deadline d)
-    : canceler_{c}, schema_{schema}, applocks_{e, c, connection_string, backend, d} {
+                             std::string_view backend, std::string schema, deadline d)
+    : canceler_{c}, schema_{std::move(schema)}, applocks_{e, c, connection_string, backend, d} {
     odbc::batch::run_once(applocks_.connection(), settings, c, d);
 }
 

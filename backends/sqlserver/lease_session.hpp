@@ -28,7 +28,7 @@ public:
     /// Connects, and sets what the batches rely on.
     /// @throws connection_error
     lease_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
-                  std::string_view backend, const std::string& schema, deadline d);
+                  std::string_view backend, std::string schema, deadline d);
 
     /// Runs a batch: one round trip. One that was chosen as the victim of a deadlock, or came upon a row that another
     /// one had inserted in that moment, is run again: so it must be a transaction, or a single statement.

@@ -1,5 +1,6 @@
 #include <rowlock/sqlserver.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -18,13 +19,34 @@ namespace {
 
 provider open_applock(std::string_view rest, options opt) { return applock(std::string{rest}, std::move(opt)); }
 
-// What the server shows as the session's program, unless the caller has said so; `APP` to FreeTDS and to Microsoft's
-// driver, and nothing to psqlODBC. 128 characters is what SQL Server keeps.
-std::string with_owner(std::string connection_string, std::string_view owner) {
-    std::string upper = ";" + connection_string;
-    for (auto& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    if (upper.find(";APP=") != std::string::npos || owner.empty()) return connection_string;
+// What follows ";KEYWORD=" in it; empty: nothing does.
+std::string_view value_of(std::string_view connection_string, std::string_view keyword) {
+    const auto is_same = [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 'a' + 'A' : a) == b; };
+    for (auto rest = connection_string; !rest.empty();) {
+        const auto end = std::min(rest.find(';'), rest.size());
+        const auto pair = rest.substr(0, end);
+        if (pair.size() > keyword.size() && pair[keyword.size()] == '=' &&
+            std::equal(keyword.begin(), keyword.end(), pair.begin(), [&](char k, char p) { return is_same(p, k); }))
+            return pair.substr(keyword.size() + 1);
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return {};
+}
+
+// What the caller has not said. Microsoft's driver would connect an idle session that broke anew, unasked, and the new
+// one holds none of the locks: https://learn.microsoft.com/sql/connect/odbc/connection-resiliency
+// The owner is what the server shows as the session's program; 128 characters is what it keeps. Other drivers pass over
+// keywords that they do not know.
+std::string completed(std::string connection_string, std::string_view owner) {
+    const auto retries = value_of(connection_string, "CONNECTRETRYCOUNT");
+    if (!retries.empty() && retries != "0")
+        throw std::invalid_argument{
+            "the connection string says ConnectRetryCount=" + std::string{retries} +
+            ": then a session that broke is replaced by one without its locks, and nobody is told; leave it out"};
+    const bool names_program = !value_of(connection_string, "APP").empty() || owner.empty();
     if (!connection_string.ends_with(';')) connection_string += ';';
+    if (retries.empty()) connection_string += "ConnectRetryCount=0;";
+    if (names_program) return connection_string;
     connection_string += "APP=";
     for (const char c : owner.substr(0, 128)) connection_string += c == ';' || c == '{' || c == '}' ? '_' : c;
     return connection_string + ';';
@@ -49,14 +71,14 @@ provider applock(const std::string& connection_string, options opt) {
     detail::check(opt);
     if (opt.fencing)
         throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
-    auto b = std::make_unique<applock_backend>(with_owner(connection_string, opt.owner), opt.operation_timeout);
+    auto b = std::make_unique<applock_backend>(completed(connection_string, opt.owner), opt.operation_timeout);
     return provider{std::move(b), std::move(opt)};
 }
 
 provider leases(const std::string& connection_string, options opt) {
     detail::check(opt);
     schema{std::make_unique<sqlserver_target>(connection_string, opt)}.check();
-    auto b = std::make_unique<lease_backend>(with_owner(connection_string, opt.owner), opt.schema);
+    auto b = std::make_unique<lease_backend>(completed(connection_string, opt.owner), opt.schema);
     return provider{std::move(b), std::move(opt)};
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 
 #include <rowlock/error.hpp>
@@ -118,10 +120,16 @@ std::vector<renewal> row_leases<Store>::do_renew(std::span<const lock_request* c
     std::vector<request_id> lost;
     {
         const auto here = sessions_->any(d);
-        const auto renewed = store_.renew(*here, held, d);
+        auto renewed = store_.renew(*here, held, d);
+        // One that was upgraded meanwhile has moved to another row, where a statement that began before does not see
+        // it.
+        std::vector<const lock_request*> missing;
+        const auto is_missing = [&](const lock_request* r) { return !renewed.contains(r->id.number); };
+        std::copy_if(held.begin(), held.end(), std::back_inserter(missing), is_missing);
+        if (!missing.empty()) renewed.merge(store_.renew(*here, missing, d));
         std::vector<std::int64_t> numbers;
         for (const auto* r : held)
-            if (!renewed.contains(r->id.number)) numbers.push_back(static_cast<std::int64_t>(r->id.number));
+            if (is_missing(r)) numbers.push_back(static_cast<std::int64_t>(r->id.number));
         auto broken = numbers.empty() ? std::unordered_map<std::uint64_t, std::string>{}
                                       : store_.breaks(*here, held.front()->id.provider, numbers, d);
         for (const auto* r : held) {

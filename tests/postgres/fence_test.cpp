@@ -139,6 +139,21 @@ BOOST_AUTO_TEST_CASE(expired_broken_or_released_it_is_refused) {
     BOOST_TEST(server.new_complaints() == "");
 }
 
+BOOST_AUTO_TEST_CASE(broken_while_it_is_pinned_a_share_or_permit_keeps_others_out) {
+    auto locks = open(), others = open();
+    const auto pinned = [&](rowlock::lock_handle held) {
+        pqxx::work tx{mine};
+        postgres::fence(tx, held);
+        BOOST_TEST(locks.break_lock("n", "test"));
+        BOOST_TEST(!others.try_acquire("n"));
+        tx.commit();
+        BOOST_TEST(others.try_acquire("n").has_value());
+    };
+    pinned(rowlock::shared_mutex{locks, "n"}.acquire_shared());
+    pinned(rowlock::upgrade_mutex{locks, "n"}.acquire_upgrade());
+    pinned(rowlock::semaphore{locks, "n", 3}.acquire());
+}
+
 // A snapshot that shows it as held: if the fence passes, then nobody has it, nor gets it before the end.
 BOOST_AUTO_TEST_CASE(broken_behind_an_old_snapshot_nobody_can_take_it) {
     auto locks = open(), others = open();
