@@ -140,7 +140,6 @@ boost::test_tools::assertion_result is_there(boost::unit_test::test_unit_id) {
     return yes;
 }
 
-BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_there))
 BOOST_AUTO_TEST_CASE(a_driver_must_not_replace_a_session_unasked) {
     for (const std::string keyword : {"ConnectRetryCount", "CONNECTRETRYCOUNT"})
         BOOST_CHECK_EXCEPTION((void)rowlock::sqlserver::applock("DRIVER={none};" + keyword + "=3;SERVER=x"),
@@ -151,6 +150,7 @@ BOOST_AUTO_TEST_CASE(a_driver_must_not_replace_a_session_unasked) {
                       rowlock::connection_error);
 }
 
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_there))
 BOOST_AUTO_TEST_CASE(the_server_shows_the_owner_as_the_program) {
     const auto to = *rowlock::test::sqlserver();
     auto locks = rowlock::sqlserver::applock(to, {.owner = "rowlock operating test"});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -32,6 +33,9 @@ public:
 
     [[nodiscard]] SQLHDBC handle() const { return connection_; }
     void connect() {
+        // psqlODBC 13 sets the locale of the whole process while it connects.
+        static std::mutex one_at_a_time;
+        const std::lock_guard lock{one_at_a_time};
         auto text = text_;
         check(SQLDriverConnect(connection_, nullptr, reinterpret_cast<SQLCHAR*>(text.data()), SQL_NTS, nullptr, 0,
                                nullptr, SQL_DRIVER_NOPROMPT),
