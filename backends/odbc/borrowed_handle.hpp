@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include <connection_claim.hpp>
+
 #include "handle.hpp"
 
 namespace rowlock::odbc {
@@ -28,15 +30,7 @@ public:
     [[nodiscard]] bool still_there() const noexcept;
 
 private:
-    struct claim {
-        explicit claim(SQLHDBC c);
-        ~claim();
-        claim(const claim&) = delete;
-        claim& operator=(const claim&) = delete;
-        const SQLHDBC connection;
-    };
-
-    const claim claim_;
+    const detail::connection_claim claim_;
     SQLULEN mark_ = 0;
     statement_handle marked_;
 };

@@ -1,6 +1,5 @@
 #include "borrowed_connection.hpp"
 
-#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -18,12 +17,6 @@ DO $rowlock$ DECLARE statement_name text; BEGIN
 END $rowlock$;
 SELECT pg_catalog.pg_backend_pid())sql";
 
-std::mutex claimed_mutex;
-std::set<PGconn*>& claimed() {
-    static std::set<PGconn*> all;
-    return all;
-}
-
 PGconn* connected_for_good(pqxx_connection& c) {
     auto* const now = connected(c);
     never_connect_again(c);
@@ -31,19 +24,6 @@ PGconn* connected_for_good(pqxx_connection& c) {
 }
 
 }  // namespace
-
-borrowed_connection::claim::claim(PGconn* c) : connection{c} {
-    const std::lock_guard lock{claimed_mutex};
-    if (!claimed().insert(c).second)
-        throw std::logic_error{
-            "there is a provider on this connection already; use that one: locks of one session do not "
-            "exclude each other"};
-}
-
-borrowed_connection::claim::~claim() {
-    const std::lock_guard lock{claimed_mutex};
-    claimed().erase(connection);
-}
 
 borrowed_connection::borrowed_connection(pqxx_connection& c, std::string_view backend, const options& opt,
                                          gone_function gone)
@@ -68,7 +48,7 @@ borrowed_connection::~borrowed_connection() = default;
 // Null: it was closed, or closed and opened again.
 PGconn* borrowed_connection::still_there() const noexcept {
     auto* const c = raw(theirs_);
-    return c && claim_ && c == claim_->connection && PQbackendPID(c) == announced_pid_ && PQstatus(c) == CONNECTION_OK
+    return c && claim_ && claim_->is_of(c) && PQbackendPID(c) == announced_pid_ && PQstatus(c) == CONNECTION_OK
                ? c
                : nullptr;
 }

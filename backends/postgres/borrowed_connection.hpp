@@ -8,6 +8,8 @@
 
 #include <rowlock/options.hpp>
 
+#include <connection_claim.hpp>
+
 #include "descriptor.hpp"
 #include "hang_up_watch.hpp"
 #include "pqxx_access.hpp"
@@ -58,19 +60,10 @@ private:
     [[nodiscard]] PGconn* still_there() const noexcept;
     void check_status(bool in_transaction) const;
 
-    // Claims a connection for as long as it lives: two providers on one would not exclude each other.
-    struct claim {
-        explicit claim(PGconn* c);
-        ~claim();
-        claim(const claim&) = delete;
-        claim& operator=(const claim&) = delete;
-        PGconn* const connection;
-    };
-
     pqxx_connection& theirs_;
     const std::string_view backend_;
     const gone_function gone_;
-    std::optional<claim> claim_;
+    std::optional<detail::connection_claim> claim_;
     const conninfo to_;
     const descriptor socket_;  ///< one of our own for the same socket, so that the owner may close theirs
     const int announced_pid_;

@@ -1,12 +1,11 @@
 #include "postgres_schema.hpp"
 
-#include <list>
-#include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include <rowlock/error.hpp>
+
+#include <migrations_in_schema.hpp>
 
 #include "lock_key.hpp"
 
@@ -29,32 +28,18 @@ constexpr statement record_checksum{
 // The same key for everybody, first 64 bits of SHA-256 of "rowlock migration". Ends with the transaction.
 constexpr auto one_at_a_time = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({key})";
 
-// Kept for good, as those who were given the steps for `rowlock` may keep them.
-std::span<const migration> migrations_in(const std::string& schema) {
-    if (schema == default_schema) return migrations();
-    struct made {
-        std::list<std::string> texts;
-        std::vector<migration> steps;
-    };
-    static std::mutex mutex;
-    static auto& all = *new std::map<std::string, made>;
-    const std::lock_guard lock{mutex};
-    auto& here = all[schema];
-    if (here.steps.empty())
-        for (auto step : migrations()) {
-            step.sql = here.texts.emplace_back(in_schema(step.sql, schema));
-            here.steps.push_back(step);
-        }
-    return here.steps;
-}
-
 }  // namespace
 
 postgres_target::postgres_target(conninfo to, const options& opt)
-    : to_{std::move(to)}, timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)} {}
+    : to_{std::move(to)},
+      timeout_{opt.operation_timeout},
+      schema_{opt.schema},
+      steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)} {}
 
 postgres_target::postgres_target(PGconn* borrowed, const options& opt)
-    : timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)} {
+    : timeout_{opt.operation_timeout},
+      schema_{opt.schema},
+      steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)} {
     visit_.emplace(borrowed);
     session_.emplace(borrowed, "postgresql", schema_);
     session_->prepares = false;

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <migrations_in_schema.hpp>
+
 namespace rowlock::postgres {
 
 /// A named statement with `$1`-parameters. Sessions prepare it when they first need it, so there must be one object for
@@ -17,7 +19,7 @@ struct statement {
 };
 
 /// The schema that statements and migrations are written for, and the default of `options::schema`.
-inline constexpr std::string_view default_schema = "rowlock";
+using detail::default_schema;
 
 /// `sql` for another schema: every `rowlock.` that qualifies a name, and every `SCHEMA rowlock`, has the quoted name
 /// instead. So no text of SQL may contain a word before a dot that reads `rowlock` and means something else.

@@ -9,9 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Each one takes a round trip. Who waits asks for others by chance the next time.
-constexpr std::size_t permits_at_once = 64;
-
 }  // namespace
 
 // Nobody overtakes the head of the queue, who holds its resource.
@@ -46,13 +43,7 @@ std::vector<std::string> applock_backend::choose_permits(const lock_request& r) 
         first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
         if (const auto n = names_.find(r.name); n != names_.end()) taken = n->second.permits;
     }
-    std::vector<std::string> chosen;
-    for (std::uint32_t i = 0; i < r.permits && chosen.size() < permits_at_once; ++i) {
-        auto permit =
-            permit_of(r.name, static_cast<std::uint32_t>((std::uint64_t{first} + i) % std::uint64_t{r.permits}));
-        if (std::find(taken.begin(), taken.end(), permit) == taken.end()) chosen.push_back(std::move(permit));
-    }
-    return chosen;
+    return permits_from(r.name, r.permits, first, taken);
 }
 
 // Waits for the head of the queue in the server. Only the head looks for a free permit, again and again, with

@@ -1,7 +1,6 @@
 #include "connection_backend.hpp"
 
 #include <algorithm>
-#include <set>
 #include <stdexcept>
 #include <stop_token>
 #include <utility>
@@ -20,9 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto name = applock_backend::name;
-
-// Each one takes a round trip. Who waits asks for others by chance the next time.
-constexpr std::size_t permits_at_once = 64;
 
 std::string_view mode_of(const lock_request& r) {
     return r.mode == lock_mode::exclusive ? applock_mode::exclusive
@@ -113,17 +109,12 @@ std::optional<grant> connection_backend::take_permit(const lock_request& r, cons
 
 // Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
 std::vector<std::string> connection_backend::choose_permits(const lock_request& r) {
-    std::set<std::string_view> taken;
-    std::vector<std::string> chosen;
+    std::vector<std::string> taken;
     const std::lock_guard lock{mutex_};
     for (const auto& [id, h] : holdings_)
-        if (h.request.name == r.name) taken.insert(h.permit);
-    const std::uint64_t first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
-    for (std::uint64_t i = 0; i < r.permits && chosen.size() < permits_at_once; ++i) {
-        auto permit = permit_of(r.name, static_cast<std::uint32_t>((first + i) % r.permits));
-        if (!taken.contains(permit)) chosen.push_back(std::move(permit));
-    }
-    return chosen;
+        if (h.request.name == r.name) taken.push_back(h.permit);
+    const auto first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
+    return permits_from(r.name, r.permits, first, taken);
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 #include <string>
 #include <string_view>
 
+#include <migrations_in_schema.hpp>
+
 namespace rowlock::sqlserver {
 
-inline constexpr std::string_view default_schema = "rowlock";
+using detail::default_schema;
 
 /// The statements are written for the schema [rowlock], in brackets, as that is the name of a hint, too.
 [[nodiscard]] inline std::string in_schema(std::string_view sql, std::string_view schema) {

@@ -1,12 +1,11 @@
 #include "sqlserver_schema.hpp"
 
-#include <list>
-#include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include <rowlock/error.hpp>
+
+#include <migrations_in_schema.hpp>
 
 #include "in_schema.hpp"
 
@@ -46,35 +45,19 @@ bool is_denied(const error& e) {
     return e.native_code() == 229 || e.native_code() == 262 || e.native_code() == 2759 || e.native_code() == 2760;
 }
 
-// Kept for good, as those who were given the steps for `rowlock` may keep them.
-std::span<const migration> migrations_in(const std::string& schema) {
-    if (schema == default_schema) return migrations();
-    struct made {
-        std::list<std::string> texts;
-        std::vector<migration> steps;
-    };
-    static std::mutex mutex;
-    static auto& all = *new std::map<std::string, made>;
-    const std::lock_guard lock{mutex};
-    auto& here = all[schema];
-    if (here.steps.empty())
-        for (auto step : migrations()) {
-            step.sql = here.texts.emplace_back(in_schema(step.sql, schema));
-            here.steps.push_back(step);
-        }
-    return here.steps;
-}
-
 }  // namespace
 
 sqlserver_target::sqlserver_target(std::string connection_string, const options& opt)
     : connection_string_{std::move(connection_string)},
       timeout_{opt.operation_timeout},
       schema_{opt.schema},
-      steps_{migrations_in(schema_)} {}
+      steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)} {}
 
 sqlserver_target::sqlserver_target(odbc::connection& borrowed, const options& opt)
-    : timeout_{opt.operation_timeout}, schema_{opt.schema}, steps_{migrations_in(schema_)}, connection_{&borrowed} {}
+    : timeout_{opt.operation_timeout},
+      schema_{opt.schema},
+      steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)},
+      connection_{&borrowed} {}
 
 odbc::connection& sqlserver_target::connected() {
     if (connection_ && (connection_->usable() || !owned_)) return *connection_;
