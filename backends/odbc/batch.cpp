@@ -47,17 +47,21 @@ std::string rows::raw(std::size_t row, std::size_t column) const {
 // --- parameters -----------------------------------------------------------------------------------------------------
 
 batch::batch(connection& c, std::string_view sql, unprepared) : connection_{c}, sql_{sql}, prepared_{false} {
-    if (!SQL_SUCCEEDED(handle_.allocate(c.handle())))
-        diagnostics{c.handle()}.fail("no more statements can be had of " + c.server(), c.backend());
+    c.allocate(handle_);
 }
 
 batch::batch(connection& c, std::string_view sql) : connection_{c}, sql_{sql}, prepared_{true} {
-    if (!SQL_SUCCEEDED(handle_.allocate(c.handle())))
-        diagnostics{c.handle()}.fail("no more statements can be had of " + c.server(), c.backend());
+    c.allocate(handle_);
+    if (!SQL_SUCCEEDED(prepare())) diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
+}
+
+SQLRETURN batch::prepare() {
     auto text = sql_;
-    if (!SQL_SUCCEEDED(
-            SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()))))
-        diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
+    return SQLPrepare(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()), static_cast<SQLINTEGER>(text.size()));
+}
+
+batch::~batch() {
+    if (connection_.is_closed()) handle_.forget();
 }
 
 void batch::run_once(connection& c, std::string_view sql, canceler& by, deadline d) {
@@ -155,6 +159,9 @@ SQLRETURN batch::collect(rows& into) {
 rows batch::execute(canceler& c, deadline d) {
     if (!connection_.usable())
         throw detail::no_answer{connection_.last_words(), {.backend = std::string{connection_.backend()}}};
+    if (prepared_ && !ready_ && !SQL_SUCCEEDED(prepare()))
+        diagnostics{handle_}.fail(connection_.server() + " does not take a statement", connection_.backend());
+    ready_ = true;
     rows found;
     SQLRETURN rc = SQL_ERROR;
     bool asked = false;
@@ -169,7 +176,17 @@ rows batch::execute(canceler& c, deadline d) {
     }
     const diagnostics why{handle_};
     SQLFreeStmt(handle_.get(), SQL_CLOSE);
-    if (asked || why.connection_broken() || connection_.is_dead()) {
+    const bool broken = why.connection_broken() || connection_.is_dead();
+    // Its owner goes on with it, and must not meet what is left of the cancellation.
+    if (asked && !broken && connection_.is_borrowed()) {
+        connection_.settle();
+        throw detail::no_answer{connection_.server() + ": there was no answer within the time allowed",
+                                why.context(connection_.backend())};
+    }
+    // FreeTDS has taken the parameters already, and would stumble over them the next time. To prepare it anew it needs
+    // the connection.
+    if (why.connection_busy()) ready_ = false;
+    if (asked || broken) {
         connection_.abandon(asked ? "there was no answer within the time allowed" : why.text());
         throw detail::no_answer{connection_.server() + ": " + connection_.last_words(),
                                 why.context(connection_.backend())};

@@ -32,6 +32,7 @@ public:
     }
     /// UTF-8; empty if it is null.
     [[nodiscard]] std::string text(std::size_t row, std::size_t column) const;
+    void drop_first() { all_.erase(all_.begin()); }
     /// Of a column that is bytes, which drivers hand over in hexadecimal digits.
     [[nodiscard]] std::string raw(std::size_t row, std::size_t column) const;
 
@@ -51,6 +52,7 @@ private:
 class batch {
 public:
     batch(connection& c, std::string_view sql);
+    ~batch();
 
     /// Runs statements without parameters that are not prepared: what they set, and a transaction that they begin, stay
     /// with the session.
@@ -61,7 +63,9 @@ public:
     batch& operator=(const batch&) = delete;
 
     /// Runs it to the end: one round trip. The values are `std::int64_t`, `std::string_view` (UTF-8), and `bytes`.
-    /// @throws no_answer the connection is not usable any more, also if there was no answer by `d`
+    /// @throws no_answer the connection is not usable any more, also if there was no answer by `d`; somebody else's
+    ///         stays usable then, as far as the driver can tell
+    /// @throws connection_busy
     /// @throws rowlock::error the server reported an error
     template <class... T>
     rows run(canceler& c, deadline d, const T&... values) {
@@ -88,6 +92,7 @@ private:
     void bind(std::size_t i, SQLSMALLINT c_type, SQLSMALLINT sql_type, SQLULEN size, SQLPOINTER value, SQLLEN room);
     struct unprepared {};
     batch(connection& c, std::string_view sql, unprepared);
+    SQLRETURN prepare();
     rows execute(canceler& c, deadline d);
     SQLRETURN collect(rows& into);
     SQLRETURN fetch(rows& into, SQLUSMALLINT columns);
@@ -95,6 +100,7 @@ private:
     connection& connection_;
     const std::string sql_;
     const bool prepared_;
+    bool ready_ = true;
     statement_handle handle_;
     std::deque<parameter> parameters_;
 };

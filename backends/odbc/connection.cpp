@@ -80,6 +80,22 @@ void connection::settle() noexcept {
     }
 }
 
+void connection::allocate(statement_handle& s) const {
+    if (!SQL_SUCCEEDED(s.allocate(handle_)))
+        diagnostics{handle_}.fail("no more statements can be had of " + server_, backend_);
+    // The owner of a connection may have set one for all its statements. Not set needlessly: see canceler.
+    SQLULEN timeout = 0;
+    if (SQL_SUCCEEDED(SQLGetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, &timeout, SQL_IS_UINTEGER, nullptr)) &&
+        timeout != 0)
+        (void)SQLSetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, nullptr, SQL_IS_UINTEGER);
+}
+
+bool connection::commits_by_itself() const noexcept {
+    SQLUINTEGER mode = SQL_AUTOCOMMIT_ON;
+    return !SQL_SUCCEEDED(SQLGetConnectAttr(handle_.get(), SQL_ATTR_AUTOCOMMIT, &mode, SQL_IS_UINTEGER, nullptr)) ||
+           mode == SQL_AUTOCOMMIT_ON;
+}
+
 std::string connection::driver() const {
     std::string all;
     for (const auto what : {SQLUSMALLINT{SQL_DRIVER_NAME}, SQLUSMALLINT{SQL_DRIVER_VER}}) {

@@ -49,6 +49,8 @@ public:
     [[nodiscard]] const std::string& server() const noexcept { return server_; }
     [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
 
+    /// It is not closed here, and is somebody's who goes on with it.
+    [[nodiscard]] bool is_borrowed() const noexcept { return !handle_.is_ours(); }
     [[nodiscard]] bool usable() const noexcept { return why_.empty(); }
     /// It must not be used any more.
     void abandon(const std::string& why) { why_ = why.empty() ? "it failed" : why; }
@@ -59,6 +61,11 @@ public:
     [[nodiscard]] bool is_dead() const noexcept;
     /// After a call that was canceled: takes what is left of the cancellation, which would hit the next call.
     void settle() noexcept;
+    /// A statement that takes as long as it takes.
+    /// @throws connection_error there are no more
+    void allocate(statement_handle& s) const;
+    /// Whether a transaction begins only where one is begun (SQL_ATTR_AUTOCOMMIT).
+    [[nodiscard]] bool commits_by_itself() const noexcept;
     /// Name and version of the driver.
     [[nodiscard]] std::string driver() const;
     /// Why it is not usable any more.

@@ -24,6 +24,8 @@ std::string one_line(std::string_view text) {
 
 }  // namespace
 
+connection_busy::~connection_busy() = default;
+
 diagnostics::diagnostics(SQLSMALLINT type, SQLHANDLE h) {
     // A driver may say more than one wants to read.
     for (SQLSMALLINT i = 1; i <= 8; ++i) {
@@ -77,6 +79,11 @@ error_context diagnostics::context(std::string_view backend) const {
 }
 
 void diagnostics::fail(const std::string& what, std::string_view backend) const {
+    if (connection_busy())
+        throw odbc::connection_busy{
+            "a result of another statement on this connection has not been read to its end: close its cursor first (" +
+                text() + ")",
+            context(backend)};
     const auto message = what + ": " + text();
     if (has("40001") || has_native(deadlock_victim)) throw deadlock_detected{message, context(backend)};
     if (connection_broken()) throw detail::no_answer{message, context(backend)};

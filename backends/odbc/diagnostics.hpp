@@ -10,6 +10,14 @@
 
 namespace rowlock::odbc {
 
+/// The caller's connection is not ready: the results of another statement have not been read to their end, and it does
+/// one thing at a time; or it is in a transaction, where that will not do. Nothing was done.
+class connection_busy final : public connection_error {
+public:
+    using connection_error::connection_error;
+    ~connection_busy() override;
+};
+
 /// One record of what a driver has to say of the last call.
 struct diagnostic {
     std::string sqlstate;

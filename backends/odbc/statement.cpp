@@ -15,16 +15,8 @@ bool is_success(SQLRETURN rc) { return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA; }
 
 }  // namespace
 
-connection_busy::~connection_busy() = default;
-
 statement::statement(connection& c, std::string_view sql) : connection_{c}, sql_{sql} {
-    if (!SQL_SUCCEEDED(handle_.allocate(c.handle())))
-        diagnostics{c.handle()}.fail("no more statements can be had of " + c.server(), c.backend());
-    // The owner of a connection may have set one for all its statements. Not set needlessly: see canceler.
-    SQLULEN timeout = 0;
-    if (SQL_SUCCEEDED(SQLGetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, &timeout, SQL_IS_UINTEGER, nullptr)) &&
-        timeout != 0)
-        (void)SQLSetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT, nullptr, SQL_IS_UINTEGER);
+    c.allocate(handle_);
     if (!SQL_SUCCEEDED(prepare())) diagnostics{handle_}.fail(c.server() + " does not take a statement", c.backend());
 }
 
@@ -120,11 +112,7 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
     if (why.connection_busy()) {
         // FreeTDS has taken the parameters already, and would stumble over them the next time.
         (void)prepare();
-        throw connection_busy{
-            "a result of another statement on this connection has not been read to its end: close its "
-            "cursor first (" +
-                why.text() + ")",
-            why.context(connection_.backend())};
+        why.fail(connection_.server(), connection_.backend());
     }
     if (asked) connection_.settle();
     if (asked || why.ended() || why.has_native(lock_timeout)) return outcome::ended;

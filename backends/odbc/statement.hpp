@@ -17,13 +17,6 @@
 
 namespace rowlock::odbc {
 
-/// Another statement is going on on the connection, which can do only one thing at a time. Nothing was done.
-class connection_busy final : public connection_error {
-public:
-    using connection_error::connection_error;
-    ~connection_busy() override;
-};
-
 /// A statement that is prepared once, with parameters that are bound once, to variables that outlive it.
 ///
 /// Distinct objects: safe, on distinct connections.

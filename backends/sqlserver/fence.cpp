@@ -95,6 +95,8 @@ void pin(odbc::connection& c, const lock_handle& held) {
         held.verify();  // which says why
     } catch (const std::logic_error&) {
         throw lock_lost{"the lock \"" + r.name + "\" has been released", about(r)};
+    } catch (const odbc::connection_busy&) {  // of leases_on this connection: it is in the fenced transaction
+        throw lock_lost{"the lock \"" + r.name + "\" was lost before it could be fenced", about(r)};
     }
     if (answer.integer(0, 3) == 0)
         throw connection_error{"the lock \"" + r.name + "\" is not in the database that this connection uses",

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "in_schema.hpp"
 
@@ -23,6 +24,31 @@ constexpr int duplicate_key_of_index = 2601;
 constexpr std::string_view settings =
     "SET XACT_ABORT ON; SET NOCOUNT ON; SET IMPLICIT_TRANSACTIONS OFF; SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
+// Around a batch on somebody else's connection. The first row says whether it was ready; if not, nothing more is done.
+// Implicit transactions (2 in @@OPTIONS) are begun by the first statement that reads a table. XACT_ABORT (16384) also
+// rolls back what a cancellation ends. SQL Server takes back what a prepared batch has set, even where an error ends
+// it; others do not, so it is done here. READ UNCOMMITTED (1) does no harm: what is written is looked at under its
+// lock.
+constexpr std::string_view if_ready = R"sql(
+DECLARE @rowlock_options int = @@OPTIONS, @rowlock_level int;
+SELECT @@TRANCOUNT, @@OPTIONS & 2;
+IF @@TRANCOUNT > 0 OR (@@OPTIONS & 2) <> 0 RETURN;
+SELECT @rowlock_level = transaction_isolation_level FROM sys.dm_exec_sessions WHERE session_id = @@SPID;
+SET XACT_ABORT ON; SET NOCOUNT ON;
+IF @rowlock_level > 2 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+)sql";
+constexpr std::string_view as_it_was = R"sql(;
+IF @rowlock_level = 3 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+IF @rowlock_level = 4 SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+IF @rowlock_level = 5 SET TRANSACTION ISOLATION LEVEL SNAPSHOT;
+IF (@rowlock_options & 16384) = 0 SET XACT_ABORT OFF;
+IF (@rowlock_options & 512) = 0 SET NOCOUNT OFF;
+)sql";
+
+constexpr auto every_statement_begins_one =
+    "every statement on this connection begins a transaction, and leases cannot be part of one: switch "
+    "SQL_ATTR_AUTOCOMMIT on (or SET IMPLICIT_TRANSACTIONS OFF), or use leases(connection_string)";
+
 constexpr batch_text roll_back{"IF @@TRANCOUNT > 0 ROLLBACK"};
 
 bool may_be_run_again(const error& e) {
@@ -38,19 +64,46 @@ lease_session::lease_session(const odbc::environment& e, odbc::canceler& c, cons
     odbc::batch::run_once(applocks_.connection(), settings, c, d);
 }
 
+lease_session::lease_session(SQLHDBC theirs, odbc::canceler& c, std::string_view backend, std::string schema)
+    : canceler_{c}, schema_{std::move(schema)}, applocks_{theirs, c, backend} {}
+
 odbc::batch& lease_session::prepare(const batch_text& b) {
     auto& found = prepared_[&b];
-    if (!found) found = std::make_unique<odbc::batch>(applocks_.connection(), in_schema(b.sql, schema_));
+    if (found) return *found;
+    auto sql = in_schema(b.sql, schema_);
+    if (borrowed()) sql = std::string{if_ready} + sql + std::string{as_it_was};
+    found = std::make_unique<odbc::batch>(applocks_.connection(), sql);
     return *found;
+}
+
+// Some drivers begin the transaction by themselves, so that it is the batch that would be the first to be part of it.
+void lease_session::check_autocommit() {
+    if (borrowed() && usable() && !applocks_.connection().commits_by_itself())
+        throw odbc::connection_busy{every_statement_begins_one,
+                                    {.backend = std::string{applocks_.connection().backend()}}};
+}
+
+void lease_session::check_was_ready(odbc::rows& found) {
+    if (!borrowed()) return;
+    const bool transaction = found.truth(0, 0), implicit = found.truth(0, 1);
+    found.drop_first();
+    if (!transaction && !implicit) return;
+    throw odbc::connection_busy{
+        implicit ? every_statement_begins_one
+                 : "a transaction is open on this connection, and leases cannot be part of one: end it first, or use "
+                   "leases(connection_string)",
+        {.backend = std::string{applocks_.connection().backend()}}};
 }
 
 // Returns if it makes sense to run the batch again.
 void lease_session::recover(const error& e, int tries, deadline d) {
     if (!usable()) throw;
-    try {
-        (void)prepare(roll_back).run(canceler_, d);
-    } catch (const error&) {
-        abandon();
+    if (!borrowed()) {  // there XACT_ABORT has rolled back what was ours; whatever is open is not
+        try {
+            (void)prepare(roll_back).run(canceler_, d);
+        } catch (const error&) {
+            abandon();
+        }
     }
     if (!usable() || !may_be_run_again(e) || tries == attempts || d.expired()) throw;
     thread_local std::minstd_rand random{std::random_device{}()};

@@ -122,6 +122,8 @@ constexpr batch_text take_exclusive{
     detail::joined<asked, none_more, found, look_exclusive, write_exclusive, finish, tell>.data()};
 constexpr batch_text take_part{detail::joined<asked, of_a_part, found, look_part, finish, tell>.data()};
 
+constexpr batch_text no_question{"SELECT 1"};
+
 // key. Whether somebody holds it exclusively, for sure.
 constexpr batch_text look{"SELECT 1 FROM [rowlock].lock WHERE name_key = ? AND expires_at > SYSUTCDATETIME()"};
 
@@ -263,6 +265,8 @@ void lease_store::get_ready(session& s, deadline d) {
     (void)take(s, nothing, {}, {}, d);
     (void)renew(s, {&only, 1}, d);
 }
+
+void lease_store::check_ready(session& s, deadline d) { (void)s.run(no_question, d); }
 
 bool lease_store::is_taken(session& s, const std::string& n, deadline d) {
     return s.run(look, d, key_of(n)).size() > 0;

@@ -39,6 +39,8 @@ struct lease_store {
 
     /// Has the server prepare what takes a lease, and what renews it.
     static void get_ready(session& s, deadline d);
+    /// Asks the server whether the connection may be used.
+    static void check_ready(session& s, deadline d);
     [[nodiscard]] static bool is_taken(session& s, const std::string& n, deadline d);
     [[nodiscard]] static detail::lease_answer take(session& s, const lock_request& r, const keys& k,
                                                    detail::lease_manners m, deadline d);

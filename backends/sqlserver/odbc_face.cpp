@@ -10,6 +10,7 @@
 
 #include "applock_backend.hpp"
 #include "connection_backend.hpp"
+#include "lease_connection_backend.hpp"
 #include "transaction_lock.hpp"
 
 namespace rowlock::sqlserver {
@@ -19,6 +20,12 @@ provider applock_on(SQLHDBC conn, options opt) {
     if (opt.fencing)
         throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
     auto b = std::make_unique<connection_backend>(conn);
+    return provider{std::move(b), std::move(opt)};
+}
+
+provider leases_on(SQLHDBC conn, options opt) {
+    detail::check(opt);
+    auto b = std::make_unique<lease_connection_backend>(conn, opt);
     return provider{std::move(b), std::move(opt)};
 }
 

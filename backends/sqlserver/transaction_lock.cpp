@@ -27,12 +27,6 @@ constexpr auto begin_implicitly = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.SCHEM
 
 constexpr int bad_call = -999;
 
-bool commits_by_itself(const odbc::connection_handle& c) {
-    SQLUINTEGER mode = SQL_AUTOCOMMIT_ON;
-    return !SQL_SUCCEEDED(SQLGetConnectAttr(c.get(), SQL_ATTR_AUTOCOMMIT, &mode, SQL_IS_UINTEGER, nullptr)) ||
-           mode == SQL_AUTOCOMMIT_ON;
-}
-
 // The procedure returns -999 where no transaction is open, with the first of these messages; APPLOCK_TEST, which is
 // asked then, says the second.
 bool says_no_transaction(const error& e) {
@@ -54,10 +48,8 @@ bool lock_in_transaction(SQLHDBC theirs, const std::string& name, lock_mode mode
     const auto how = mode == lock_mode::exclusive ? applock_mode::exclusive : applock_mode::shared;
     odbc::canceler canceler;
     try {
-        if (!commits_by_itself(odbc::connection_handle{theirs})) {
-            odbc::connection c{theirs, "SQL Server", backend};
+        if (odbc::connection c{theirs, "SQL Server", backend}; !c.commits_by_itself())
             (void)odbc::statement{c, begin_implicitly}.run(canceler, deadline::after(operation_timeout));
-        }
         applock_session session{theirs, canceler, backend, applock_owner::transaction};
         for (;;) {
             const bool waits = !w.until.expired();

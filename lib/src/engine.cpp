@@ -209,11 +209,19 @@ void engine::verify(held_lock& h) {
     const auto r = h.request();
     if (h.now() == held_lock::phase::held) {
         auto answer = backend_->verify(r, operation_deadline());
+        if (answer.held && backend_->traits().renewed_by_verify) h.extended(answer.expires_at);
         if (answer.held) return;
         h.lose(answer.reason, std::move(answer.detail), events_);
     }
     throw lock_lost{"the lock \"" + r.name + "\" is lost: " + h.detail(),
                     {.lock_name = r.name, .backend = std::string{backend_->traits().name}}};
+}
+
+bool engine::break_lock(std::string_view name, std::string_view reason) {
+    const bool broken = database().break_lock(name, reason, options_.owner, operation_deadline());
+    // No other thread may ask what became of one's own.
+    if (broken && backend_->traits().renewed_by_verify) (void)keeper_.renew_all();
+    return broken;
 }
 
 }  // namespace rowlock::detail

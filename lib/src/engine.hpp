@@ -41,6 +41,7 @@ public:
     void release(held_lock& h);
     void release_quietly(held_lock& h) noexcept;
     void verify(held_lock& h);
+    bool break_lock(std::string_view name, std::string_view reason);
     void look_at_the_clock(held_lock& h) const noexcept {
         if (h.usable_until() != boot_clock::time_point::max()) h.lose_if_expired(boot_clock::now(), events_);
     }

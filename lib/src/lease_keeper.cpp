@@ -24,13 +24,14 @@ std::string message_of(const std::exception_ptr& failure) {
 lease_keeper::lease_keeper(backend& b, const options& opt, const held_set& locks, const event_sink& events)
     : backend_{b},
       leases_{b.traits().leases},
+      renews_{leases_ && !b.traits().renewed_by_verify},
       interval_{opt.ttl / 3},
       pause_after_failure_{std::clamp<boot_clock::duration>(opt.ttl / 20, 1ms, 1s)},
       operation_timeout_{opt.operation_timeout},
       ttl_{opt.ttl},
       locks_{locks},
       events_{events},
-      renewing_{[this] { return std::min(pay(), leases_ ? renew_all() : boot_clock::time_point::max()); }},
+      renewing_{[this] { return std::min(pay(), renews_ ? renew_all() : boot_clock::time_point::max()); }},
       watching_{[this] { return look_at_the_clock(); }} {
     backend_.listen(this);
 }
@@ -43,7 +44,7 @@ lease_keeper::~lease_keeper() {
 
 void lease_keeper::watch(const held_lock& h) {
     if (!leases_) return;
-    renewing_.run_by(boot_clock::now() + interval_);
+    if (renews_) renewing_.run_by(boot_clock::now() + interval_);
     watching_.run_by(h.usable_until());
 }
 

@@ -37,6 +37,10 @@ public:
     /// again until the lease must be over.
     void owe(lock_request r);
 
+    /// Renews what is held, and tells of what is not any more.
+    /// @returns when to do it again
+    boot_clock::time_point renew_all();
+
     void on_loss(const request_id& id, loss_reason reason, std::string_view detail) noexcept override;
     void on_doubt() noexcept override;
 
@@ -51,12 +55,12 @@ private:
         std::string detail;
     };
 
-    boot_clock::time_point renew_all();
     boot_clock::time_point pay();
     boot_clock::time_point look_at_the_clock();
 
     backend& backend_;
     const bool leases_;
+    const bool renews_;
     const boot_clock::duration interval_;
     const boot_clock::duration pause_after_failure_;
     const std::chrono::milliseconds operation_timeout_;

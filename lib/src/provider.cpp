@@ -37,7 +37,7 @@ bool provider::break_lock(std::string_view name, std::string_view reason) {
     if (reason.empty() || !detail::is_utf8(reason) || reason.find('\0') != std::string_view::npos)
         throw std::invalid_argument{
             "breaking a lock needs a reason (UTF-8 text): it is what the holder is told and what stays on record"};
-    return engine_->database().break_lock(full, reason, settings().owner, engine_->operation_deadline());
+    return engine_->break_lock(full, reason);
 }
 
 std::size_t provider::purge(std::chrono::milliseconds idle) {

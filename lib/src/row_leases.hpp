@@ -75,6 +75,15 @@ protected:
     /// Whoever listens should look at all leases.
     void doubt();
 
+    std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
+    std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
+                                  std::chrono::milliseconds operation_timeout) override;
+    std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
+    void do_release(const lock_request& r, deadline d) override;
+    std::vector<renewal> do_renew(std::span<const lock_request* const> held, deadline d) override;
+    backend_traits do_traits() const override;
+    void do_listen(listener* l) override;
+
 private:
     struct holding {
         lock_mode mode;
@@ -94,18 +103,10 @@ private:
     /// There is a lease to hear of now.
     virtual void do_begin_to_hold() {}
 
-    backend_traits do_traits() const override;
-    std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
-    std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
-                                  std::chrono::milliseconds operation_timeout) override;
-    std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
-    void do_release(const lock_request& r, deadline d) override;
-    std::vector<renewal> do_renew(std::span<const lock_request* const> held, deadline d) override;
     renewal do_verify(const lock_request& r, deadline d) override;
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
     bool do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) override;
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
-    void do_listen(listener* l) override;
 
     attempt_result attempt(const use& here, const lock_request& r, lease_manners m, deadline d);
     std::optional<grant> settle(const lock_request& r, deadline d);

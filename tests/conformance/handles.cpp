@@ -102,14 +102,15 @@ void a_handle_outlives_its_provider(context& c) {
 }  // namespace
 
 void add_handle_cases(case_list& cases) {
-    cases.insert(cases.end(), {{"release_is_idempotent", release_is_idempotent},
-                               {"the_destructor_releases", the_destructor_releases},
-                               {"another_thread_may_release", another_thread_may_release},
-                               {"a_moved_from_handle_holds_nothing", a_moved_from_handle_holds_nothing},
-                               {"verify_asks_the_database", verify_asks_the_database},
-                               {"validity_lies_ahead_but_not_too_far", validity_lies_ahead_but_not_too_far},
-                               {"a_short_lease_is_kept_alive", a_short_lease_is_kept_alive, need::expiry},
-                               {"a_handle_outlives_its_provider", a_handle_outlives_its_provider}});
+    cases.insert(cases.end(),
+                 {{"release_is_idempotent", release_is_idempotent},
+                  {"the_destructor_releases", the_destructor_releases},
+                  {"another_thread_may_release", another_thread_may_release},
+                  {"a_moved_from_handle_holds_nothing", a_moved_from_handle_holds_nothing},
+                  {"verify_asks_the_database", verify_asks_the_database},
+                  {"validity_lies_ahead_but_not_too_far", validity_lies_ahead_but_not_too_far},
+                  {"a_short_lease_is_kept_alive", a_short_lease_is_kept_alive, need::expiry | need::renewal},
+                  {"a_handle_outlives_its_provider", a_handle_outlives_its_provider}});
 }
 
 }  // namespace rowlock::conformance

@@ -83,6 +83,7 @@ std::string missing(const provider_kind& kind, const ability& can, need needs) {
     if (has(needs, need::purging) && !kind.purges) return "cannot forget idle names";
     if (has(needs, need::inspection) && !kind.inspects) return "cannot tell who holds what";
     if (has(needs, need::processes) && !can.between_processes) return "is for one process only";
+    if (has(needs, need::renewal) && traits.renewed_by_verify) return "renews nothing by itself";
     if (has(needs, need::expiry) && !traits.leases) return "locks do not expire";
     return {};
 }

@@ -184,18 +184,20 @@ void purge_forgets_idle_names_only(context& c) {
 
 void add_operating_cases(case_list& cases) {
     constexpr auto inspection = need::inspection, operation = need::inspection | need::operation;
-    cases.insert(cases.end(),
-                 {{"status_shows_who_holds_and_who_waits", status_shows_who_holds_and_who_waits, inspection},
-                  {"status_is_sorted_and_filtered_by_prefix", status_is_sorted_and_filtered_by_prefix, inspection},
-                  {"status_shows_every_mode", status_shows_every_mode, inspection},
-                  {"a_broken_lock_is_lost_with_its_reason", a_broken_lock_is_lost_with_its_reason, operation},
-                  {"verify_right_after_a_break_says_broken", verify_right_after_a_break_says_broken, operation},
-                  {"a_break_lets_the_next_waiter_in", a_break_lets_the_next_waiter_in, operation},
-                  {"a_break_takes_it_from_all_who_share_it", a_break_takes_it_from_all_who_share_it, operation},
-                  {"a_break_ends_the_wait_for_an_upgrade", a_break_ends_the_wait_for_an_upgrade, operation},
-                  {"a_break_reaches_another_process", a_break_reaches_another_process, operation | need::processes},
-                  {"nothing_to_break", nothing_to_break, operation},
-                  {"purge_forgets_idle_names_only", purge_forgets_idle_names_only, need::purging}});
+    cases.insert(
+        cases.end(),
+        {{"status_shows_who_holds_and_who_waits", status_shows_who_holds_and_who_waits, inspection},
+         {"status_is_sorted_and_filtered_by_prefix", status_is_sorted_and_filtered_by_prefix, inspection},
+         {"status_shows_every_mode", status_shows_every_mode, inspection},
+         {"a_broken_lock_is_lost_with_its_reason", a_broken_lock_is_lost_with_its_reason, operation | need::renewal},
+         {"verify_right_after_a_break_says_broken", verify_right_after_a_break_says_broken, operation},
+         {"a_break_lets_the_next_waiter_in", a_break_lets_the_next_waiter_in, operation},
+         {"a_break_takes_it_from_all_who_share_it", a_break_takes_it_from_all_who_share_it, operation},
+         {"a_break_ends_the_wait_for_an_upgrade", a_break_ends_the_wait_for_an_upgrade, operation},
+         {"a_break_reaches_another_process", a_break_reaches_another_process,
+          operation | need::processes | need::renewal},
+         {"nothing_to_break", nothing_to_break, operation},
+         {"purge_forgets_idle_names_only", purge_forgets_idle_names_only, need::purging}});
 }
 
 }  // namespace rowlock::conformance

@@ -257,7 +257,8 @@ private:
 // there is removed.
 class sqlserver_lease_store final : public store {
 public:
-    explicit sqlserver_lease_store(options opt) : options_{std::move(opt)} {
+    explicit sqlserver_lease_store(options opt, std::string scheme = queued)
+        : scheme_{std::move(scheme)}, options_{std::move(opt)} {
         // A session of Babelfish takes seconds of the processor to get going.
         options_.operation_timeout = std::max(options_.operation_timeout, std::chrono::milliseconds{60'000});
         sqlserver::migrate(*test::sqlserver());
@@ -269,7 +270,7 @@ public:
         (void)past_library().sql("EXEC sp_releaseapplock @Resource = 'rowlock conformance', @LockOwner = 'Session'");
     }
     provider open() override { return test::open_any(url(), options_); }
-    std::string url() const override { return "sqlserver+lease:" + *test::sqlserver(); }
+    std::string url() const override { return scheme_ + *test::sqlserver(); }
     int holders_in_database(std::string_view name) override {
         const auto those = " WHERE name_key = " + test::bytes_literal(name) + " AND expires_at > SYSUTCDATETIME()";
         return std::stoi(past_library().sql("SELECT (SELECT COUNT(*) FROM [rowlock].lock" + those +
@@ -278,6 +279,7 @@ public:
     // As Babelfish has it. The head of the queue holds it, and waits for the bell if that tells; those behind wait for
     // the queue. Who waits for its turn to use the store waits for what this session holds.
     std::optional<std::size_t> waiters_in_database(std::string_view name) override {
+        if (scheme_ != queued) return std::nullopt;
         const std::string waits =
             "SELECT COUNT(*) FROM pg_catalog.pg_locks AS w INNER JOIN sys.dm_exec_sessions AS s ON s.session_id = "
             "w.pid "
@@ -305,6 +307,8 @@ public:
     }
 
 private:
+    static constexpr auto queued = "sqlserver+lease:";
+    const std::string scheme_;
     options options_;
 };
 #endif
@@ -446,6 +450,17 @@ std::vector<provider_kind> provider_kinds() {
                        true,
                        std::chrono::seconds{2}});
     if (test::sqlserver())
+        all.push_back({"sqlserver-lease-connection",
+                       "sqlserver+lease",
+                       true,
+                       true,
+                       false,
+                       [](options o) {
+                           return std::make_unique<sqlserver_lease_store>(std::move(o), "sqlserver-lease-connection:");
+                       },
+                       {},
+                       false});
+    if (test::sqlserver())
         all.push_back({"sqlserver-applock",
                        "sqlserver+applock",
                        false,
@@ -465,7 +480,7 @@ std::vector<absent_kind> absent_kinds() {
     std::vector<absent_kind> all;
 #ifdef ROWLOCK_HAVE_SQLSERVER
     if (!test::sqlserver()) {
-        for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection"})
+        for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection", "sqlserver-lease-connection"})
             all.push_back({name, test::no_sqlserver});
         all.push_back({"sqlserver-lease", test::no_sqlserver, {"sqlserver+lease"}});
     }

@@ -228,7 +228,7 @@ void add_several_cases(case_list& cases) {
                   {"several_names_busy_in_every_way", busy_in_every_way},
                   {"several_names_overtake_nobody", nobody_who_waits_is_overtaken, need::fair | need::inspection},
                   {"several_names_have_their_tokens", each_token_grows, need::tokens},
-                  {"several_names_are_renewed", a_renewed_set_outlives_its_time},
+                  {"several_names_are_renewed", a_renewed_set_outlives_its_time, need::renewal},
                   {"several_names_from_all_sides", threads_that_try},
                   {"several_names_with_duplicates", duplicates_count_once},
                   {"several_names_of_which_none", nothing_is_always_free},

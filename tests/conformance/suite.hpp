@@ -100,7 +100,8 @@ enum class need : unsigned {
     inspection = 8,
     expiry = 16,
     operation = 32,
-    purging = 64
+    purging = 64,
+    renewal = 128  ///< its locks do not end as long as the provider lives
 };
 constexpr need operator|(need a, need b) {
     return static_cast<need>(static_cast<unsigned>(a) | static_cast<unsigned>(b));

@@ -70,6 +70,10 @@ provider open_any(const std::string& url, options opt) {
         auto& connection = connection_carried_by<odbc_connection>(opt, to);
         return sqlserver::applock_on(connection.handle(), std::move(opt));
     }
+    if (const auto to = rest_of(url, "sqlserver-lease-connection:"); !to.empty()) {
+        auto& connection = connection_carried_by<odbc_connection>(opt, to);
+        return sqlserver::leases_on(connection.handle(), std::move(opt));
+    }
 #endif
 #ifdef ROWLOCK_TEST_FLOCK
     if (const auto directory = rest_of(url, "flock:"); !directory.empty())

@@ -347,4 +347,23 @@ BOOST_AUTO_TEST_CASE(ending_a_provider_waits_for_a_renewal_under_way) {
     BOOST_TEST(db2->listener == nullptr);
 }
 
+BOOST_AUTO_TEST_CASE(where_only_verifying_renews_no_thread_does) {
+    const auto db2 = std::make_shared<rowlock::test::fake_database>();
+    db2->traits.renewed_by_verify = true;
+    db2->lease = ttl;
+    rowlock::provider p{std::make_unique<rowlock::test::fake_backend>(db2), {.ttl = ttl}};
+    const auto held = p.try_acquire("n"), left_alone = p.try_acquire("m");
+    const auto end = boot_clock::now() + 3 * ttl;
+    while (boot_clock::now() < end) {
+        held->verify();
+        std::this_thread::sleep_for(ttl / 20);
+    }
+    db2->listener->on_doubt();
+    BOOST_TEST(!held->lost().stop_requested(), "three times its time to live");
+    BOOST_TEST(left_alone->lost().stop_requested());
+    BOOST_TEST((left_alone->lost_reason() == loss_reason::expired));
+    BOOST_TEST(eventually([&] { return held->lost().stop_requested(); }), "verified no more");
+    BOOST_TEST(db2->count("renew") == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

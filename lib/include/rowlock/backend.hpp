@@ -68,9 +68,10 @@ struct backend_traits {
     bool shared_mutex = false;
     bool upgrade_mutex = false;
     bool semaphore = false;
-    bool leases = false;  ///< locks end unless renewed: `do_renew` is called every third of the time to live
-    bool fair = false;    ///< waiters are served in the order in which they came
-    bool tokens = false;  ///< every grant has a fencing token
+    bool leases = false;             ///< locks end unless renewed: `do_renew` is called every third of the time to live
+    bool fair = false;               ///< waiters are served in the order in which they came
+    bool tokens = false;             ///< every grant has a fencing token
+    bool renewed_by_verify = false;  ///< leases: `do_verify` renews, and `do_renew` is not called
 };
 
 /// The seam between the engine, which waits, renews and tells of losses, and a database, which decides who holds
@@ -160,7 +161,7 @@ private:
     /// Default: all are held for ever. Must be overridden where `traits().leases`.
     virtual std::vector<renewal> do_renew(std::span<const lock_request* const> held, deadline d);
 
-    /// Asks whether `r.id` still holds the lock. Default: yes.
+    /// Asks whether `r.id` still holds the lock. Where `traits().renewed_by_verify`, moves its end. Default: yes.
     virtual renewal do_verify(const lock_request& r, deadline d);
 
     /// Every name that starts with `prefix` and is held or waited for, sorted by name. Default: throws unsupported.

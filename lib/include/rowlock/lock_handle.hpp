@@ -75,7 +75,8 @@ public:
     /// themselves. Does not block.
     [[nodiscard]] std::chrono::steady_clock::time_point valid_until() const noexcept;
 
-    /// Asks the database, in one round trip, whether the lock is still held.
+    /// Asks the database, in one round trip, whether the lock is still held. Where nothing else renews it, because it
+    /// lives on a connection of the caller's (`sqlserver::leases_on`), it is renewed, too.
     /// @throws lock_lost it is not; lost() has fired then
     /// @throws connection_error the database could not be asked within `options::operation_timeout`
     void verify() const;

@@ -116,6 +116,36 @@ template <class Rep, class Period>
 /// @throws connection_error; schema_error not migrated, or newer than this library
 [[nodiscard]] provider leases(const std::string& connection_string, options opt = {});
 
+/// Row leases through a connection that the caller has, and through no other: ODBC does not give its password away.
+/// They are the same leases that `leases()` takes.
+///
+/// **Nothing renews them but `lock_handle::verify()`.** No thread of the library's touches the connection, so a lease
+/// lasts one `options::ttl` from when it was acquired or last verified; `valid_until()` says how long, and `lost()`
+/// fires before it ends. Give `ttl` the longest stretch between two calls of `verify()`. That an operator broke a lease
+/// is heard by `verify()`, too.
+///
+/// When not to: where `leases()` can be used, which renews by itself and queues those who wait.
+///
+/// A lease must not be part of a transaction of the caller's: others would not see it before the commit, and a rollback
+/// would undo it. So while one is open (@@TRANCOUNT, asked in the same batch), or a result has not been read to its end
+/// (without MARS), nothing is done. Acquiring throws `std::logic_error`; `verify()` throws `connection_error`, and the
+/// lease goes on for what it has left; `release()` throws `connection_error`, the destructor tells the observer, and
+/// either way the lease is given back when the provider is next used, or ends, unless it runs out before.
+///
+/// Who waits asks again and again, about 30 times a second, in no order. Batches run at READ COMMITTED or below, with
+/// XACT_ABORT on; settings of the session and attributes of the connection come out as they went in. The session's
+/// LOCK_TIMEOUT applies.
+///
+/// A connection that is lost, closed, or connected anew takes no lease with it; but none can be renewed any more, so
+/// they run out, and the provider answers with `connection_error` from then on.
+/// @param conn connected, autocommit on, no transaction open; stays in its database; must not be freed before the
+///        provider and every handle are gone, and be used by no other thread while one of them is in use, or waits. One
+///        provider for each connection.
+/// @throws std::logic_error autocommit is off, a transaction is open, a result is being read, or another such provider
+///         lives on the connection; std::invalid_argument no handle
+/// @throws connection_error; schema_error not migrated, or newer than this library
+[[nodiscard]] provider leases_on(SQLHDBC conn, options opt = {});
+
 /// Proves, inside the transaction that is open on `conn`, that `held` still holds its lease, and pins it: until that
 /// transaction ends nobody can take the lock over, while the holder's own renewals go on. Call it before the first
 /// write. The pin is an applock of the transaction: it does not end with a savepoint.
