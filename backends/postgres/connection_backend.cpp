@@ -154,7 +154,7 @@ std::optional<grant> connection_backend::ask_again(const lock_request& r, const 
 
 std::optional<grant> connection_backend::wait_in_server(const lock_request& r, const wait_bound& w,
                                                         std::chrono::milliseconds operation_timeout) {
-    const auto here = sessions_.without_locks(deadline::after(operation_timeout));
+    const auto here = sessions_.to_wait(w, operation_timeout);
     if (!here) return ask_again(r, w, operation_timeout);
     const advisory_lock l{.mode = r.mode,
                           .keys = r.mode == lock_mode::exclusive ? lock_keys{.name = key_of(r.name)} : keys_of(r.name)};

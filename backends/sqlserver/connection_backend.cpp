@@ -170,7 +170,7 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
                                                         std::chrono::milliseconds operation_timeout) {
     // What the session shares it gets once more at once.
     if (times_held(r.name) == 0) {
-        if (const auto here = connection_.without_locks(deadline::after(operation_timeout))) {
+        if (const auto here = connection_.to_wait(w, operation_timeout)) {
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
             return record(r);
         }

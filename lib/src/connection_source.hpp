@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include <rowlock/deadline.hpp>
+#include <rowlock/error.hpp>
 
 namespace rowlock::detail {
 
@@ -74,6 +77,21 @@ public:
     /// For a wait. Empty: there is none for that at the moment.
     /// @throws connection_error
     [[nodiscard]] virtual std::optional<use> without_locks(deadline d) = 0;
+
+    /// The same, whose deadline covers connecting. Empty also if it was over before a session could be had.
+    ///
+    /// A second is allowed for that all the same: servers complain in their log of clients that give up half-way, and
+    /// somebody who waits for shorter, again and again, would never get connected.
+    /// @throws connection_error
+    [[nodiscard]] std::optional<use> to_wait(const wait_bound& w, std::chrono::milliseconds operation_timeout) {
+        try {
+            const auto patience = std::max(w.until, deadline::after(std::chrono::seconds{1}));
+            return without_locks(std::min(patience, deadline::after(operation_timeout)));
+        } catch (const connection_error&) {
+            if (!w.until.expired()) throw;
+            return std::nullopt;
+        }
+    }
 
 private:
     virtual void put_back(const std::shared_ptr<member>& m) noexcept = 0;

@@ -111,7 +111,7 @@ void relay::accept() {
         ::close(client);
         return;
     }
-    pairs_.push_back({client, server});
+    pairs_.push_back({client, server, holds_});
 }
 
 // False: this connection is over.
@@ -139,8 +139,8 @@ void relay::run() {
         std::vector<pollfd> all{{listener_, POLLIN, 0}};
         for (const auto& p : pairs_) {
             // Less than nothing is not looked at, not even for its end.
-            all.push_back({silent_ ? -1 : p.client, POLLIN, 0});
-            all.push_back({silent_ ? -1 : p.server, POLLIN, 0});
+            all.push_back({silent_ || p.held ? -1 : p.client, POLLIN, 0});
+            all.push_back({silent_ || p.held ? -1 : p.server, POLLIN, 0});
         }
         (void)::poll(all.data(), all.size(), 5);  // looks at the flags that often
         std::size_t i = 1;

@@ -44,6 +44,9 @@ public:
     void close() { closed_ = true; }
     void open() { closed_ = false; }
 
+    /// Takes new connections, and lets nothing of them through: as a server that is too busy for them.
+    void keep_new_ones_waiting() { holds_ = true; }
+
     /// Lets nothing through any more, and tells nobody: as a network that is cut.
     void fall_silent() { silent_ = true; }
 
@@ -53,6 +56,7 @@ private:
     };
     struct pair {
         int client, server;
+        bool held;
         std::optional<manner> loses{};
         std::string swallowed{};
     };
@@ -70,7 +74,7 @@ private:
     int listener_ = -1;
     int port_ = 0;
     std::atomic<int> lost_{0};
-    std::atomic<bool> closed_{false}, silent_{false}, over_{false};
+    std::atomic<bool> closed_{false}, silent_{false}, holds_{false}, over_{false};
     std::mutex mutex_;
     std::string to_lose_;
     manner how_;
