@@ -5,9 +5,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 namespace rowlock::postgres {
 namespace {
@@ -25,22 +23,6 @@ constexpr std::array<std::array<const char*, 2>, 6> defaults{{
 }};
 
 constexpr int binary = 1;
-
-using namespace std::chrono_literals;
-
-// An answer mostly comes at once, so the kernel's own bound on a read waits for it: one system call instead of two, and
-// no timer of high resolution, whose setting costs as much as a system call in a virtual machine. It is coarse; the
-// last part of the time allowed is waited for with poll.
-constexpr auto longest_read = 100ms;
-
-void let_reads_wait(int socket) {
-    constexpr timeval bound{.tv_sec = 0, .tv_usec = longest_read / 1us};
-    const int flags = fcntl(socket, F_GETFL);
-    if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound) != 0 ||
-        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) != 0 || flags < 0 ||
-        fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) != 0)
-        throw std::system_error{errno, std::generic_category(), "socket options"};
-}
 
 }  // namespace
 
@@ -95,7 +77,6 @@ void session::connect(const conninfo& to, deadline d) {
     }
     socket_ = PQsocket(connection_);
     PQsetnonblocking(connection_, 1);
-    let_reads_wait(socket_);
 }
 
 void session::hear(void* self, const PGresult* notice) {
@@ -117,22 +98,19 @@ void session::end(const std::string& why) {
 }
 
 bool session::poll(short events, deadline d, bool heed_wake_up) {
-    std::array<pollfd, 2> both{{{socket_, events, 0}, {wake_up_.fd(), POLLIN, 0}}};
-    const auto count = heed_wake_up ? both.size() : 1;
+    std::array<pollfd, 3> all{{{socket_, events, 0}, {alarm_.fd(), POLLIN, 0}, {wake_up_.fd(), POLLIN, 0}}};
     for (;;) {
-        timespec left{};
-        if (!d.is_never()) {
-            const auto ns = std::chrono::nanoseconds{d.remaining()}.count();
-            left = {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
-        }
-        const int ready = ::ppoll(both.data(), count, d.is_never() ? nullptr : &left, nullptr);
+        alarm_.ring_by(d);
+        const int ready = ::poll(all.data(), heed_wake_up ? 3 : 2, -1);
         if (ready < 0 && errno != EINTR) throw std::system_error{errno, std::generic_category(), "poll"};
-        if (ready > 0 && both[0].revents != 0) return true;
-        if (ready > 0) {
+        if (ready < 0) continue;
+        if (all[0].revents != 0) return true;
+        if (all[2].revents != 0) {
             wake_up_.clear();
             return false;
         }
-        if (ready == 0) return false;
+        alarm_.clear();
+        if (d.expired()) return false;
     }
 }
 
@@ -219,8 +197,7 @@ bool session::await_answer(deadline d) {
 
 result session::next_result(deadline d) {
     while (PQisBusy(connection_) != 0) {
-        const bool read_waits = !borrowed_ && (d.is_never() || d.remaining() > 2 * longest_read);
-        if (!read_waits && !poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+        if (!poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
         if (PQconsumeInput(connection_) == 0) {
             const auto why = one_line(PQerrorMessage(connection_));
             end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));

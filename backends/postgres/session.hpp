@@ -125,6 +125,7 @@ private:
     const std::string_view backend_;
     const std::string schema_;
     wake_up wake_up_;
+    alarm alarm_;
     std::vector<const statement*> prepared_;
     std::unordered_map<const statement*, std::string> texts_;  ///< for a schema of another name
     std::string notice_;
