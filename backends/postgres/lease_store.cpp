@@ -191,7 +191,11 @@ WITH durable AS MATERIALIZED (
 SELECT t.token, false,
        CASE WHEN t.token IS NULL THEN EXISTS (
          SELECT FROM rowlock.part WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()) END,
-       NOT EXISTS (SELECT FROM mine)
+       NOT EXISTS (SELECT FROM mine),
+       CASE WHEN t.token IS NULL AND EXISTS (SELECT FROM rowlock.lock WHERE name = $1 AND sharers = 0)
+         THEN NOT EXISTS (SELECT FROM rowlock.lock WHERE name = $1 FOR NO KEY UPDATE SKIP LOCKED)
+              OR EXISTS (SELECT FROM rowlock.lock WHERE name = $1 FOR UPDATE SKIP LOCKED)
+         ELSE false END
 FROM (SELECT) AS one LEFT JOIN taken AS t ON true)sql"};
 
 // $1 name, $2 time to live in ms, 0 to withdraw
@@ -201,10 +205,16 @@ SET upgrading_until = CASE WHEN $2::bigint = 0 THEN '-infinity' ELSE clock_times
 WHERE name = $1::text AND upgraders > 0)sql"};
 
 // $1 name. Who is pinned by a fence is not dead yet. The counters go down by exactly those rows that became free here.
+// False: somebody has locked one for a moment, as a renewal that met the end of a lease, and waited for it. A pin goes
+// along with FOR NO KEY UPDATE.
 constexpr statement reap_parts{"rowlock_reap", R"sql(
-WITH dead AS MATERIALIZED (
+WITH at_rest AS MATERIALIZED (
   SELECT p.name, p.slot FROM rowlock.part AS p
   WHERE p.name = $1::text AND p.provider IS NOT NULL AND p.expires_at <= clock_timestamp()
+  FOR NO KEY UPDATE SKIP LOCKED
+), dead AS MATERIALIZED (
+  SELECT p.name, p.slot FROM rowlock.part AS p
+  WHERE p.name = $1 AND p.slot IN (SELECT slot FROM at_rest)
   FOR UPDATE SKIP LOCKED
 ), freed AS (
   UPDATE rowlock.part AS p SET provider = NULL, expires_at = '-infinity'
@@ -214,12 +224,17 @@ WITH dead AS MATERIALIZED (
   SELECT count(*) FILTER (WHERE mode = 1) AS sharers, count(*) FILTER (WHERE mode = 2) AS upgraders,
          count(*) FILTER (WHERE mode = 3) AS permits
   FROM freed
+), lowered AS (
+  UPDATE rowlock.lock AS l
+  SET sharers = l.sharers - c.sharers, upgraders = l.upgraders - c.upgraders, permits = l.permits - c.permits,
+      upgrading_until = CASE WHEN c.upgraders > 0 THEN '-infinity' ELSE l.upgrading_until END
+  FROM counted AS c
+  WHERE l.name = $1 AND c.sharers + c.upgraders + c.permits > 0
 )
-UPDATE rowlock.lock AS l
-SET sharers = l.sharers - c.sharers, upgraders = l.upgraders - c.upgraders, permits = l.permits - c.permits,
-    upgrading_until = CASE WHEN c.upgraders > 0 THEN '-infinity' ELSE l.upgrading_until END
-FROM counted AS c
-WHERE l.name = $1 AND c.sharers + c.upgraders + c.permits > 0)sql"};
+SELECT NOT EXISTS (
+  SELECT FROM rowlock.part
+  WHERE name = $1 AND provider IS NOT NULL AND expires_at <= clock_timestamp()
+    AND slot NOT IN (SELECT slot FROM at_rest)))sql"};
 
 // $1 name, $2 provider, $3 number, $4 give the bell back, $5 bell key. Losing this commit in a crash only means that
 // the lease runs out, so nobody waits for the disk. The bell rings after the row was written; who hears it takes longer
@@ -408,14 +423,14 @@ detail::lease_answer lease_store::upgrade(session& s, const lock_request& r, dea
     const auto rows = s.run(take_upgrade, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                             std::int64_t{r.ttl.count()});
     if (!rows.is_null(0, 0)) return {.token = rows.token(0, 0)};
-    return {.dead_parts = rows.truth(0, 2), .lost = rows.truth(0, 3)};
+    return {.dead_parts = rows.truth(0, 2), .contended = rows.truth(0, 4), .lost = rows.truth(0, 3)};
 }
 
 void lease_store::announce_upgrade(session& s, const lock_request& r, bool waits, deadline d) {
     (void)s.run(announce, d, r.name, waits ? std::int64_t{r.ttl.count()} : std::int64_t{0});
 }
 
-void lease_store::reap(session& s, const std::string& n, deadline d) { (void)s.run(reap_parts, d, n); }
+bool lease_store::reap(session& s, const std::string& n, deadline d) { return s.run(reap_parts, d, n).truth(0, 0); }
 
 void lease_store::release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
     (void)s.run(r.mode == lock_mode::exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
@@ -477,7 +492,7 @@ std::size_t lease_store::break_all(session& s, std::string_view n, std::string_v
 
 std::size_t lease_store::purge(session& s, milliseconds idle, deadline d) {
     const auto dead = s.run(names_with_dead_parts, d);
-    for (int i = 0; i < dead.rows(); ++i) reap(s, dead.text(i, 0), d);
+    for (int i = 0; i < dead.rows(); ++i) (void)reap(s, dead.text(i, 0), d);
     return static_cast<std::size_t>(s.run(purge_names, d, std::int64_t{idle.count()}).integer(0, 0));
 }
 

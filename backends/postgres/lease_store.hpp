@@ -49,8 +49,8 @@ struct lease_store {
     [[nodiscard]] static detail::lease_answer upgrade(session& s, const lock_request& r, deadline d);
     /// Lets nobody else in while `r` waits to upgrade.
     static void announce_upgrade(session& s, const lock_request& r, bool waits, deadline d);
-    /// Frees the parts of those whose lease has run out.
-    static void reap(session& s, const std::string& name, deadline d);
+    /// Frees the parts of those whose lease has run out. False: some were locked at this moment.
+    static bool reap(session& s, const std::string& name, deadline d);
     /// Also gives the bell back, if this session has it. Nothing happens to a lease that `r.id` does not hold.
     static void release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d);
     /// Gives back the bell of a lease that was lost.

@@ -303,8 +303,9 @@ void lease_store::announce_upgrade(session& s, const lock_request& r, bool waits
     (void)s.run(announce, d, waits ? milliseconds_of(r) : std::int64_t{0}, key_of(r.name));
 }
 
-void lease_store::reap(session& s, const std::string& n, deadline d) const {
+bool lease_store::reap(session& s, const std::string& n, deadline d) const {
     (void)s.run(reap_parts, d, key_of(n), std::string_view{keys_of(n).pin});
+    return true;
 }
 
 void lease_store::release(session& s, const lock_request& r, const keys& k, bool bell, deadline d) {

@@ -46,7 +46,7 @@ struct lease_store {
                                                    detail::lease_manners m, deadline d);
     [[nodiscard]] detail::lease_answer upgrade(session& s, const lock_request& r, deadline d) const;
     static void announce_upgrade(session& s, const lock_request& r, bool waits, deadline d);
-    void reap(session& s, const std::string& n, deadline d) const;
+    bool reap(session& s, const std::string& n, deadline d) const;
     static void release(session& s, const lock_request& r, const keys& k, bool bell, deadline d);
     static void release_bell(session& s, lock_mode mode, const keys& k, deadline d);
 

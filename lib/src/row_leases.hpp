@@ -39,7 +39,7 @@ namespace rowlock::detail {
 ///    `is_taken(s, name)` whether somebody holds it exclusively, for a fraction of a try;
 ///    `take(s, request, keys, manners)`, `upgrade(s, request)`: a `lease_answer`;
 ///    `announce_upgrade(s, request, waits)` lets nobody else in while it waits to upgrade;
-///    `reap(s, name)` frees what those have whose lease has run out;
+///    `reap(s, name)` frees what those have whose lease has run out; false: some of it was being written;
 ///    `release(s, request, keys, bell)`, also of the bell if this session has it;
 ///    `find(s, request)`: a `found_lease`, or empty;
 ///    `renew(s, requests)`: the numbers of those it moved; `breaks(s, provider, numbers)`: who broke them, and why;

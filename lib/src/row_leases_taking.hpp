@@ -19,14 +19,14 @@ auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_ma
             in_doubt({&r, 1});
         }
     };
+    bool reaped = false;
     // After what can be done about it.
     const auto may_help_to_ask_again = [&](const lease_answer& answer, int tries) {
-        if (answer.dead_parts && tries == 0) {
-            store_.reap(*here, r.name, d);
-            return true;
-        }
-        // Others are writing the row at this moment; a commit or two, and it can be seen who has the lock.
-        if (!answer.contended || tries >= 20 || d.expired()) return false;
+        const bool dead = answer.dead_parts && !reaped;
+        if (dead) reaped = store_.reap(*here, r.name, d);
+        if (dead && reaped) return true;
+        // Others are writing these rows at this moment; a commit or two, and it can be seen who has the lock.
+        if (!(answer.contended || dead) || tries >= 20 || d.expired()) return false;
         std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
         return true;
     };

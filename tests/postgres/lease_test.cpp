@@ -115,6 +115,63 @@ BOOST_AUTO_TEST_CASE(free_it_is_not_busy_because_its_row_is_locked_for_a_moment)
     BOOST_TEST(granted > 10);
 }
 
+// The same where somebody has run out, and when who alone has the upgrade lock wants more.
+BOOST_AUTO_TEST_CASE(what_ran_out_does_not_stay_because_its_row_is_locked_for_a_moment) {
+    auto locks = open();
+    rowlock::shared_mutex s{locks, "n"};
+    rowlock::upgrade_mutex u{locks, "n"};
+    const auto during_a_moment = [&](const std::string& rows, auto question) {
+        (void)look.sql("BEGIN");
+        (void)look.sql("SELECT name FROM " + rows + " FOR NO KEY UPDATE");
+        std::jthread moment{[&] {
+            std::this_thread::sleep_for(5ms);
+            (void)look.sql("COMMIT");
+        }};
+        return question();
+    };
+    int granted = 0, upgraded = 0;
+    for (int i = 0; i < 20; ++i) {
+        const auto gone = s.acquire_shared();
+        (void)look.sql("UPDATE rowlock.part SET expires_at = 'epoch' WHERE provider IS NOT NULL");
+        granted += during_a_moment("rowlock.part WHERE provider IS NOT NULL",
+                                   [&] { return locks.try_acquire("n").has_value(); });
+    }
+    for (int i = 0; i < 20; ++i) {
+        auto held = u.acquire_upgrade();
+        upgraded += during_a_moment("rowlock.lock", [&] { return held.try_upgrade(); });
+    }
+    BOOST_TEST(granted > 10);
+    BOOST_TEST(upgraded > 10);
+    BOOST_TEST(leases() == "0");
+}
+
+// An upgrade moves a lease to another row: a renewal that began before, and comes to the old row after it, must not
+// take it for lost.
+BOOST_AUTO_TEST_CASE(a_renewal_that_an_upgrade_overtakes_loses_nothing) {
+    const auto heard = std::make_shared<rowlock::test::recorder>();
+    auto locks = open({.ttl = long_ttl, .events = heard}), others = open();
+    const auto first = locks.acquire("first");
+    BOOST_TEST(!locks.try_acquire("first", 100ms), "and now there is another session, for the upgrade");
+    auto held = rowlock::upgrade_mutex{locks, "n"}.acquire_upgrade();
+    const auto broken = others.acquire("broken");
+
+    // It writes exclusive leases first, and is kept waiting there.
+    (void)look.sql("BEGIN");
+    (void)look.sql("SELECT name FROM rowlock.lock WHERE name = 'first' FOR UPDATE");
+    BOOST_TEST(others.break_lock("broken", "so that all renew"));
+    BOOST_TEST(eventually([&] {
+        return look.sql(
+                   "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                   "wait_event = 'transactionid'") == "1";
+    }));
+    BOOST_TEST(held.try_upgrade());
+    const auto renewed = heard->count("renewed");
+    (void)look.sql("COMMIT");
+    BOOST_TEST(heard->heard("renewed", renewed + 2));
+    BOOST_TEST(heard->count("lost") == 0);
+    BOOST_CHECK_NO_THROW(held.verify());
+}
+
 // Timeouts and cancellations that fall together with grants and releases: whatever comes out, nothing stays behind.
 BOOST_AUTO_TEST_CASE(no_ended_wait_leaves_a_lease_behind) {
     constexpr int threads = 8, providers = 4, rounds = 400;
