@@ -8,6 +8,7 @@
 
 #include <rowlock/error.hpp>
 
+#include "history.hpp"
 #include "suite.hpp"
 
 namespace rowlock::conformance {
@@ -46,8 +47,9 @@ public:
 
 class walk {
 public:
-    walk(context& c, std::uint64_t seed)
-        : place_{c.place()},
+    walk(context& c, std::shared_ptr<history> past, std::uint64_t seed)
+        : past_{std::move(past)},
+          place_{c.place()},
           locks_{c.open()},
           inspects_{c.kind().inspects},
           operates_{c.kind().operates},
@@ -94,6 +96,10 @@ private:
         if (!handles_.empty()) std::advance(it, static_cast<std::ptrdiff_t>(random_() % handles_.size()));
         return it;
     }
+    static std::string words(const entry& e) {
+        return std::string{to_string(e.handle.mode())} + " on " + e.name +
+               (e.handle.token() ? ", token " + std::to_string(e.handle.token()->value()) : std::string{});
+    }
     bool is_held(const std::map<model::key, entry>::iterator& it) {
         return model_.names[it->second.name].held.contains(it->first);
     }
@@ -110,6 +116,7 @@ private:
         const auto mode = modes_[random_() % modes_.size()];
         // Now and then a wait, which must leave no trace when it ends in vain.
         const auto until = random_() % 50 == 0 ? steady::now() + 200us : steady::time_point::min();
+        past_->add("try for " + std::string{to_string(mode)} + " on " + n);
         auto got = [&]() -> std::optional<lock_handle> {
             switch (mode) {
                 case lock_mode::exclusive:
@@ -127,12 +134,13 @@ private:
         if (!got) return;
         check_token(n, *got);
         model_.names[n].held[++last_key_] = mode;
-        handles_.emplace(last_key_, entry{std::move(*got), n});
+        past_->add("    granted: " + words(handles_.emplace(last_key_, entry{std::move(*got), n}).first->second));
     }
 
     void release() {
         const auto it = any_handle();
         if (it == handles_.end()) return;
+        past_->add("release " + words(it->second));
         model_.names[it->second.name].held.erase(it->first);
         if (random_() % 2 == 0) it->second.handle.release();
         handles_.erase(it);
@@ -141,6 +149,7 @@ private:
     void upgrade() {
         const auto it = any_handle();
         if (it == handles_.end() || it->second.handle.mode() != lock_mode::upgrade) return;
+        past_->add("upgrade " + words(it->second));
         auto& held = model_.names[it->second.name].held;
         if (!is_held(it)) {
             BOOST_CHECK_THROW((void)it->second.handle.try_upgrade(), lock_lost);
@@ -156,8 +165,9 @@ private:
     void verify() {
         const auto it = any_handle();
         if (it == handles_.end()) return;
+        past_->add("verify " + words(it->second));
         if (is_held(it))
-            BOOST_REQUIRE_NO_THROW(it->second.handle.verify());
+            it->second.handle.verify();
         else
             BOOST_REQUIRE_THROW(it->second.handle.verify(), lock_lost);
     }
@@ -165,6 +175,7 @@ private:
     void break_it() {
         if (!operates_) return;
         const auto n = any_name();
+        past_->add("break " + n);
         auto& held = model_.names[n].held;
         BOOST_REQUIRE(locks_.break_lock(n, "model") == !held.empty());
         held.clear();
@@ -172,19 +183,24 @@ private:
 
     void expire() {
         const auto n = any_name();
+        past_->add("end the leases of " + n);
         if (place_.expire(n)) model_.names[n].held.clear();
     }
 
     void look() {
         if (!inspects_) return;
+        past_->add("look");
         std::map<std::string, std::size_t> expected, seen;
         for (const auto& [n, state] : model_.names)
             if (!state.held.empty()) expected[n] = state.held.size();
         for (const auto& s : locks_.status()) seen[s.name] = s.holders.size();
         BOOST_REQUIRE(seen == expected);
-        if (purges_ && random_() % 10 == 0) (void)locks_.purge(0ms);
+        if (!purges_ || random_() % 10 != 0) return;
+        past_->add("purge");
+        (void)locks_.purge(0ms);
     }
 
+    const std::shared_ptr<history> past_;
     store& place_;
     provider locks_;
     const bool inspects_, operates_, purges_;
@@ -200,11 +216,18 @@ void random_steps(context& c) {
     const auto seed = given ? std::strtoull(given, nullptr, 10) : std::random_device{}();
     BOOST_TEST_MESSAGE("ROWLOCK_TEST_SEED=" << seed);
     BOOST_TEST_INFO_SCOPE("ROWLOCK_TEST_SEED=" << seed << " repeats this walk");
-    walk w{c, seed};
+    const auto past = std::make_shared<history>();
+    c.use({.events = past});
+    walk w{c, past, seed};
     const int steps = rounds(20000);
-    for (int i = 0; i < steps; ++i) {
-        BOOST_TEST_INFO("step " << i);
-        w.step();
+    try {
+        for (int i = 0; i < steps; ++i) {
+            BOOST_TEST_INFO("step " << i);
+            w.step();
+        }
+    } catch (...) {
+        BOOST_ERROR("How it came to that:\n" << past->text() << c.place().contents());
+        throw;
     }
     w.finish();
 }

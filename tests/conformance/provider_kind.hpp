@@ -34,6 +34,9 @@ public:
     /// waits; empty: it tells of all.
     virtual std::optional<std::size_t> waiters_in_database(std::string_view) { return std::nullopt; }
 
+    /// What is in it, past the library, for the message of a test that fails.
+    [[nodiscard]] virtual std::string contents() { return {}; }
+
     /// Makes every lease of `name` end now, past the library. False: locks do not end here.
     virtual bool expire(std::string_view) { return false; }
 };

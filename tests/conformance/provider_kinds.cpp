@@ -152,14 +152,30 @@ public:
                 "(SELECT count(*) FROM rowlock.part WHERE name = $1 AND expires_at > now())",
                 name));
     }
+    std::string contents() override {
+        return sql(
+            "SELECT 'At ' || clock_timestamp() || E' there are\\n' || string_agg(row, E'\\n') FROM ("
+            "SELECT l::text AS row FROM rowlock.lock AS l UNION ALL "
+            "SELECT p::text FROM rowlock.part AS p UNION ALL "
+            "(SELECT b::text FROM rowlock.break AS b ORDER BY id DESC LIMIT 5) UNION ALL "
+            "SELECT concat_ws(' ', pid, state, xact_start, wait_event, left(query, 60)) FROM pg_stat_activity "
+            "WHERE datname = current_database()) AS rows");
+    }
+    // A renewal that locks the same rows does so in an order of its own, and one of both is ended as a deadlock.
     bool expire(std::string_view name) override {
-        (void)sql(
-            "WITH l AS (UPDATE rowlock.lock SET expires_at = now() - interval '1 second' "
-            "           WHERE name = $1::text AND expires_at > now()), "
-            "p AS (UPDATE rowlock.part SET expires_at = now() - interval '1 second' "
-            "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
-            name);
-        return true;
+        for (int tries = 1;; ++tries) {
+            try {
+                (void)sql(
+                    "WITH l AS (UPDATE rowlock.lock SET expires_at = now() - interval '1 second' "
+                    "           WHERE name = $1::text AND expires_at > now()), "
+                    "p AS (UPDATE rowlock.part SET expires_at = now() - interval '1 second' "
+                    "      WHERE name = $1 AND provider IS NOT NULL) SELECT 1",
+                    name);
+                return true;
+            } catch (const std::runtime_error&) {
+                if (tries == 5) throw;
+            }
+        }
     }
 };
 
