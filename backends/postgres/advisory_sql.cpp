@@ -79,12 +79,13 @@ SELECT EXISTS (SELECT FROM pg_locks
 // Waiting for a share or a permit (see key_wait.cpp for an exclusive lock), in scripts into which only numbers are put.
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
 // is set for the transaction ends with it, that is, with the script. A wait that was ended may have been granted at the
-// same moment; then it is given back.
+// same moment; then it is given back. It may also be ended twice, see key_wait.cpp; the server notices that when the
+// next statement begins, so there is one in the inner block.
 //
 // {wait}: how long at most, in milliseconds; 0 is for ever.
 
 constexpr auto wait_shared = R"sql(
-DO $rowlock$ BEGIN
+DO $rowlock$ BEGIN BEGIN
   PERFORM set_config('lock_timeout', '{wait}', true);
   PERFORM pg_advisory_lock_shared({name});
   PERFORM pg_advisory_lock_shared({sharers});
@@ -95,7 +96,8 @@ DO $rowlock$ BEGIN
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                    AND (classid::bigint << 32 | objid::bigint) = {users}) THEN 'mixed'
     ELSE 'granted' END, true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN PERFORM 1;
+END; EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
 )sql";
 
@@ -108,7 +110,7 @@ DO $rowlock$ DECLARE
   started CONSTANT timestamptz := clock_timestamp();
   permit bigint;
   slice_ms integer := 1;
-BEGIN
+BEGIN BEGIN
   PERFORM set_config('lock_timeout', '{wait}', true);
   PERFORM pg_advisory_lock({queue});
   PERFORM pg_advisory_lock_shared({name});
@@ -140,7 +142,8 @@ BEGIN
   END LOOP;
   PERFORM pg_advisory_unlock({queue});
   PERFORM set_config('rowlock_wait.outcome', 'granted ' || permit, true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN PERFORM 1;
+END; EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
 )sql";
 

@@ -30,10 +30,11 @@ SELECT pg_catalog.set_config('rowlock.outcome', '', true), pg_catalog.set_config
             THEN pg_catalog.set_config('transaction_timeout', '0', true) END,
        CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
             THEN pg_catalog.set_config('client_connection_check_interval', '500', true) END;
-DO $rowlock$ BEGIN
+DO $rowlock$ BEGIN BEGIN
   PERFORM pg_catalog.{lock}({key});
   PERFORM pg_catalog.set_config('rowlock.outcome', 'granted', true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN PERFORM 1;
+END; EXCEPTION WHEN lock_not_available OR query_canceled THEN NULL;
 END $rowlock$;
 SELECT CASE WHEN pg_catalog.current_setting('rowlock.outcome') = 'granted' THEN 1
             WHEN EXISTS (SELECT FROM pg_catalog.pg_locks

@@ -17,11 +17,18 @@ constexpr auto for_ever = "SELECT 'granted' FROM (SELECT {lock}({key}) OFFSET 0)
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
 // is set ends with the script. All there is to do is done before the wait, as the next holder's grant is waiting for
 // what comes after it. {wait} in milliseconds, 0 is for ever.
+//
+// A wait can be ended twice, by its timeout and because the server is asked to: the second comes as soon as the first
+// has been caught, and is caught by the outer block.
 constexpr auto until_ended = R"sql(
 SET LOCAL lock_timeout = {wait};
 SET LOCAL rowlock_wait.outcome = 'granted';
 DO $rowlock$ BEGIN
-  PERFORM {lock}({key});
+  BEGIN
+    PERFORM {lock}({key});
+  EXCEPTION WHEN lock_not_available OR query_canceled THEN
+    PERFORM set_config('rowlock_wait.outcome', 'ended', true);
+  END;
 EXCEPTION WHEN lock_not_available OR query_canceled THEN
   PERFORM set_config('rowlock_wait.outcome', 'ended', true);
 END $rowlock$;

@@ -30,7 +30,8 @@ RELEASE SAVEPOINT rowlock_lock)sql";
 // Two more things happen around a wait. The caller's timeouts are set aside: statement_timeout by a statement of its
 // own, because it counts from the beginning of a statement, as it was set then. They are kept as PostgreSQL writes
 // them, which it reads back as the same numbers. And a wait that comes to nothing is caught in a block of PL/pgSQL, so
-// that it is no error in the server's log; what the block has locked and set goes with it.
+// that it is no error in the server's log; what the block has locked and set goes with it. The outer block is for one
+// that is ended twice, see key_wait.cpp.
 //
 // {wait} in milliseconds, 0 is for ever. {take}: one of the fragments below.
 constexpr auto take_in_block = R"sql(
@@ -41,7 +42,7 @@ SELECT pg_catalog.set_config('rowlock.outcome', '', true),
 DO $rowlock$
 DECLARE
   lock_timeout_before CONSTANT text := pg_catalog.current_setting('lock_timeout');
-BEGIN
+BEGIN BEGIN
   PERFORM pg_catalog.set_config('lock_timeout', '{wait}', true);
   {take}
   PERFORM pg_catalog.set_config('lock_timeout', lock_timeout_before, true);
@@ -50,6 +51,9 @@ EXCEPTION
   WHEN lock_not_available THEN PERFORM pg_catalog.set_config('rowlock.outcome', 'busy', true);
   WHEN query_canceled THEN PERFORM pg_catalog.set_config('rowlock.outcome', 'canceled', true);
   WHEN object_in_use THEN PERFORM pg_catalog.set_config('rowlock.outcome', 'mixed', true);
+END; EXCEPTION
+  WHEN lock_not_available THEN PERFORM pg_catalog.set_config('rowlock.outcome', 'busy', true);
+  WHEN query_canceled THEN PERFORM pg_catalog.set_config('rowlock.outcome', 'canceled', true);
 END $rowlock$;
 SELECT pg_catalog.current_setting('rowlock.outcome'),
        pg_catalog.set_config('statement_timeout', pg_catalog.current_setting('rowlock.statement_timeout'), true);

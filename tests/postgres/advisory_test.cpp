@@ -159,6 +159,37 @@ BOOST_AUTO_TEST_CASE(no_ended_wait_leaves_a_lock_behind) {
     BOOST_TEST(unavoidable(server.new_complaints()) <= threads * rounds / 100);
 }
 
+// By its timeout, and because the server is asked to. Nothing was granted, so none of it has to get into the log, but
+// for a request that comes later still.
+BOOST_AUTO_TEST_CASE(a_wait_that_is_ended_twice_is_no_complaint) {
+    constexpr int threads = 8, rounds = 600;
+    auto locks = open();
+    const auto held = locks.acquire("n");
+    std::atomic<int> granted{0};
+    {
+        std::vector<std::jthread> all;
+        for (int t = 0; t < threads; ++t)
+            all.emplace_back([&, t] {
+                std::minstd_rand random{static_cast<unsigned>(t)};
+                auto mine = open();
+                for (int i = 0; i < rounds; ++i) {
+                    std::stop_source stop;
+                    const auto until = steady::now() + 3ms;
+                    std::jthread stopper{[&stop, at = until - std::chrono::microseconds{random() % 1000}] {
+                        std::this_thread::sleep_until(at);
+                        stop.request_stop();
+                    }};
+                    try {
+                        granted += mine.try_acquire("n", until - steady::now(), stop.get_token()).has_value();
+                    } catch (const rowlock::cancelled&) {
+                    }
+                }
+            });
+    }
+    BOOST_TEST(granted == 0);
+    BOOST_TEST(unavoidable(server.new_complaints()) <= threads * rounds / 1000);
+}
+
 BOOST_AUTO_TEST_CASE(no_ended_wait_for_a_permit_leaves_one_behind) {
     constexpr int threads = 10, permits = 3;
     std::atomic<int> inside{0}, overlaps{0}, granted{0};
