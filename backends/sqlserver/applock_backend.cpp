@@ -8,6 +8,8 @@
 #include <no_answer.hpp>
 
 #include "applock_status.hpp"
+#include "applock_token.hpp"
+#include "lease_store.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
@@ -31,22 +33,25 @@ std::string_view mode_of(const lock_request& r) {
 
 }  // namespace
 
-applock_backend::applock_backend(const std::string& connection_string, std::chrono::milliseconds operation_timeout)
-    : operation_timeout_{operation_timeout},
-      sessions_{[this, connection_string](std::uint64_t id, deadline until) {
+applock_backend::applock_backend(const std::string& connection_string, const options& opt)
+    : operation_timeout_{opt.operation_timeout},
+      fencing_{opt.fencing},
+      sessions_{[this, connection_string, tables = opt.fencing ? opt.schema : ""](std::uint64_t id, deadline until) {
                     struct kept {
-                        kept(std::shared_ptr<client> c, std::uint64_t n, const std::string& to, deadline d)
-                            : of{std::move(c)}, m{n, of->environment, of->canceler, to, name, d} {}
+                        kept(std::shared_ptr<client> c, std::uint64_t n, const std::string& to,
+                             const std::string& schema, deadline d)
+                            : of{std::move(c)}, m{n, of->environment, of->canceler, to, name, schema, d} {}
                         const std::shared_ptr<client> of;
                         member m;
                     };
-                    const auto made = std::make_shared<kept>(client_, id, connection_string, until);
+                    const auto made = std::make_shared<kept>(client_, id, connection_string, tables, until);
                     made->m.s.driver_timeout(operation_timeout_);
+                    if (fencing_) get_ready_for_tokens(made->m.s, until);
                     return std::shared_ptr<member>{made, &made->m};
                 },
                 "SQL Server", name, [this](member& m, const std::string& why) { session_gone(m, why); }},
-      pulse_{sessions_, operation_timeout} {
-    (void)sessions_.any(deadline::after(operation_timeout));
+      pulse_{sessions_, operation_timeout_} {
+    (void)sessions_.any(deadline::after(operation_timeout_));
 }
 
 // A connection pool of the driver manager would keep what is left in the sessions.
@@ -66,7 +71,8 @@ applock_backend::~applock_backend() {
 }
 
 backend_traits applock_backend::do_traits() const {
-    return {.name = name, .shared_mutex = true, .upgrade_mutex = true, .semaphore = true, .fair = true};
+    return {
+        .name = name, .shared_mutex = true, .upgrade_mutex = true, .semaphore = true, .fair = true, .tokens = fencing_};
 }
 
 void applock_backend::do_listen(listener* l) {
@@ -89,7 +95,7 @@ std::optional<grant> applock_backend::held_by(const lock_request& r) const {
     const std::lock_guard lock{mutex_};
     const auto found = holdings_.find(r.id);
     if (found == holdings_.end() || (r.upgrade && !found->second.converted)) return std::nullopt;
-    return grant{};
+    return grant{.token = found->second.token};
 }
 
 bool applock_backend::admits(const lock_request& r) const {
@@ -118,7 +124,7 @@ std::optional<grant> applock_backend::attempt(const lock_request& r, deadline d)
                 "no connection to SQL Server is left for an upgrade lock, which needs one of its own",
                 {.lock_name = r.name, .backend = std::string{name}}};
         if (!(*here)->try_get(resource_of(r.name), applock_mode::update, d)) return std::nullopt;
-        return record(r, *here);
+        return record(r, *here, d);
     }
     if (r.mode == lock_mode::shared)
         if (const auto at = sharing(r)) return share_again(r, at, d);
@@ -126,7 +132,7 @@ std::optional<grant> applock_backend::attempt(const lock_request& r, deadline d)
     if (!admits(r)) return std::nullopt;  // again: what was granted in this session since is in the table by now
     if (r.mode == lock_mode::permit) return attempt_permit(r, here, d);
     if (!here->try_get(resource_of(r.name), mode_of(r), d)) return std::nullopt;
-    return record(r, here);
+    return record(r, here, d);
 }
 
 // To a session that shares the name the server grants it at once, past those who wait. So another session asks, and
@@ -139,23 +145,21 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
     const auto give_back = [&] {
         if (first) undo(**first, [&] { (*first)->release(resource, d); });
     };
+    std::optional<pool::use> here;
+    bool got = false;
     try {
-        {
-            const auto here = sessions_.that(at, d);
-            if (shares(r.name, here.who())) {
-                const bool got = get_here(r, here, resource, applock_mode::shared, d);
-                give_back();
-                if (!got) return std::nullopt;
-                return record(r, here);
-            }
-        }
-        // It has come to hold something else of this name since, beside which the server would grant it anything.
-        if (first) return record(r, *first);
+        here.emplace(sessions_.that(at, d));
+        if (shares(r.name, here->who()))
+            got = get_here(r, *here, resource, applock_mode::shared, d);
+        else  // it has come to hold something else of this name since, beside which the server would grant it anything
+            here.reset();
     } catch (...) {
         give_back();
         throw;
     }
-    return attempt(r, d);
+    if (!here) return first ? record(r, *first, d) : attempt(r, d);
+    give_back();
+    return got ? std::optional{record(r, *here, d)} : std::nullopt;
 }
 
 // Only while the session is in one's hands does it stay so.
@@ -190,7 +194,7 @@ std::optional<grant> applock_backend::wait_here(const lock_request& r, const poo
     if (r.mode == lock_mode::permit) return wait_for_permit(r, here, w, operation_timeout);
     if (!wait_for_applock(sessions_, here.who(), resource_of(r.name), mode_of(r), w, operation_timeout))
         return std::nullopt;
-    return record(r, here);
+    return record(r, here, deadline::after(operation_timeout));
 }
 
 // --- from Update to Exclusive, in the session that has it ------------------------------------------------------------
@@ -199,7 +203,7 @@ std::optional<grant> applock_backend::wait_here(const lock_request& r, const poo
 std::optional<grant> applock_backend::try_convert(const lock_request& r, deadline d) {
     const auto here = sessions_.that(to_convert(r), d);
     if (!here->try_get(resource_of(r.name), applock_mode::exclusive, d)) return std::nullopt;
-    return converted(r);
+    return converted(r, here, d);
 }
 
 std::optional<grant> applock_backend::wait_converting(const lock_request& r, const wait_bound& w,
@@ -207,7 +211,7 @@ std::optional<grant> applock_backend::wait_converting(const lock_request& r, con
     const auto here = sessions_.that(to_convert(r), deadline::after(operation_timeout));
     if (!wait_for_applock(sessions_, here.who(), resource_of(r.name), applock_mode::exclusive, w, operation_timeout))
         return std::nullopt;
-    return converted(r);
+    return converted(r, here, deadline::after(operation_timeout));
 }
 
 std::shared_ptr<applock_backend::member> applock_backend::to_convert(const lock_request& r) const {
@@ -218,17 +222,20 @@ std::shared_ptr<applock_backend::member> applock_backend::to_convert(const lock_
     return found->second.at;
 }
 
-grant applock_backend::converted(const lock_request& r) {
+grant applock_backend::converted(const lock_request& r, const pool::use& here, deadline d) {
+    // Without a token it goes on as an upgrade lock, though to SQL Server it stays exclusive.
+    const auto token = token_if(fencing_, *here, r.name, d, [&] { here->release(resource_of(r.name), d, false); });
     const std::lock_guard lock{mutex_};
     const auto found = holdings_.find(r.id);
-    if (found == holdings_.end()) return {};  // it has been told that it is lost
+    if (found == holdings_.end()) return {.token = token};  // it has been told that it is lost
     auto& h = found->second;
     h.converted = true;
+    h.token = token;
     auto& held = names_.find(r.name)->second.held;
     held.remove(lock_mode::upgrade);
     held.add(lock_mode::exclusive);
     h.request.mode = lock_mode::exclusive;
-    return {};
+    return {.token = token};
 }
 
 std::optional<grant> applock_backend::do_abandon(const lock_request& r, deadline) {
@@ -238,7 +245,11 @@ std::optional<grant> applock_backend::do_abandon(const lock_request& r, deadline
 
 // --- the table ------------------------------------------------------------------------------------------------------
 
-grant applock_backend::record(const lock_request& r, const pool::use& u, std::string permit) {
+grant applock_backend::record(const lock_request& r, const pool::use& u, deadline d, const std::string& permit) {
+    const auto token = token_if(fencing_, *u, r.name, d, [&] {
+        if (!permit.empty()) u->release(permit, d);
+        u->release(resource_of(r.name), d, times_held(r.name, u.who()) == 0);
+    });
     ++u.who()->locks;
     if (r.mode == lock_mode::upgrade) u.who()->reserved = true;
     pulse_.start();
@@ -250,8 +261,8 @@ grant applock_backend::record(const lock_request& r, const pool::use& u, std::st
         ++here->second;
     else
         n.times.emplace_back(u.who(), 1);
-    holdings_.emplace(r.id, holding{r, u.who(), std::move(permit)});
-    return {};
+    holdings_.emplace(r.id, holding{r, u.who(), permit, token});
+    return {.token = token};
 }
 
 std::size_t applock_backend::times_held(std::string_view n, const std::shared_ptr<member>& at) {
@@ -359,9 +370,11 @@ std::vector<lock_status> applock_backend::do_inspect(std::string_view prefix, de
     {
         const std::lock_guard lock{mutex_};
         for (const auto& [id, h] : holdings_)
-            status.add_holder(
-                h.request.name,
-                {.mode = h.request.mode, .owner = h.request.owner, .token = {}, .since = h.since, .expires_in = {}});
+            status.add_holder(h.request.name, {.mode = h.request.mode,
+                                               .owner = h.request.owner,
+                                               .token = h.token,
+                                               .since = h.since,
+                                               .expires_in = {}});
     }
     for (auto& [n, who] : room_.everybody()) status.add_waiter(n, std::move(who));
     const bool nobody_here = status.empty();
@@ -378,6 +391,11 @@ bool applock_backend::do_break(std::string_view n, std::string_view, std::string
         "SQL Server takes an applock from nobody: end its holder's program, or its session with KILL; "
         "request_session_id in sys.dm_tran_locks, where resource_type is 'APPLICATION', says which one",
         {.lock_name = std::string{n}, .backend = std::string{name}}};
+}
+
+std::size_t applock_backend::do_purge(std::chrono::milliseconds idle, deadline d) {
+    if (!fencing_) refuse_to_purge();
+    return lease_store::purge(*sessions_.any(d), idle, d);
 }
 
 }  // namespace rowlock::sqlserver

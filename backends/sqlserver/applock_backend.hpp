@@ -13,13 +13,13 @@
 #include <vector>
 
 #include <rowlock/backend.hpp>
+#include <rowlock/options.hpp>
 
 #include <admission.hpp>
 #include <request_id_hash.hpp>
 #include <waiting_room.hpp>
 
 #include "applock_pulse.hpp"
-#include "applock_session.hpp"
 
 namespace rowlock::sqlserver {
 
@@ -35,9 +35,10 @@ class applock_backend final : public backend {
 public:
     static constexpr std::string_view name = "sqlserver+applock";
 
-    /// Connects, to see that it can.
+    /// Connects, to see that it can. With `options::fencing` grants have tokens, for which the database must have been
+    /// migrated.
     /// @throws connection_error
-    applock_backend(const std::string& connection_string, std::chrono::milliseconds operation_timeout);
+    applock_backend(const std::string& connection_string, const options& opt);
     /// Gives back what is left, and closes the connections. Blocks for two operation timeouts at most: a driver that
     /// hangs then is left to itself.
     ~applock_backend() override;
@@ -55,7 +56,8 @@ private:
     struct holding {
         lock_request request;
         std::shared_ptr<member> at;
-        std::string permit{};    ///< the resource of the permit
+        std::string permit{};  ///< the resource of the permit
+        std::optional<fencing_token> token{};
         bool converted = false;  ///< taken twice, in two modes
         std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
     };
@@ -74,6 +76,7 @@ private:
     renewal do_verify(const lock_request& r, deadline d) override;
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;
     bool do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) override;
+    std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
     std::optional<grant> attempt(const lock_request& r, deadline d);
@@ -88,9 +91,10 @@ private:
     std::optional<grant> wait_converting(const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds operation_timeout);
     [[nodiscard]] std::shared_ptr<member> to_convert(const lock_request& r) const;
-    grant converted(const lock_request& r);
+    grant converted(const lock_request& r, const pool::use& here, deadline d);
 
-    grant record(const lock_request& r, const pool::use& u, std::string permit = {});
+    /// Of what this session has just got; if there is no token to be had, it is given back.
+    grant record(const lock_request& r, const pool::use& u, deadline d, const std::string& permit = {});
     [[nodiscard]] std::optional<grant> held_by(const lock_request& r) const;
     [[nodiscard]] bool admits(const lock_request& r) const;
     [[nodiscard]] std::shared_ptr<member> sharing(const lock_request& r) const;
@@ -107,6 +111,7 @@ private:
     void session_gone(member& m, const std::string& why);
 
     const std::chrono::milliseconds operation_timeout_;
+    const bool fencing_;
     const std::shared_ptr<client> client_ = std::make_shared<client>();
 
     mutable std::mutex mutex_;

@@ -23,13 +23,16 @@ std::optional<grant> applock_backend::take_permit(const lock_request& r, const p
     const auto resource = resource_of(r.name);
     const bool first = times_held(r.name, here.who()) == 0;
     if (!get_here(r, here, resource, applock_mode::intent_exclusive, d)) return std::nullopt;
+    const auto permits = choose_permits(r);
+    auto got = permits.end();
     try {
-        for (auto& permit : choose_permits(r))
-            if (here->try_get(permit, applock_mode::exclusive, d)) return record(r, here, std::move(permit));
+        got = std::find_if(permits.begin(), permits.end(),
+                           [&](const auto& p) { return here->try_get(p, applock_mode::exclusive, d); });
     } catch (...) {
         undo(*here, [&] { here->release(resource, d, first); });
         throw;
     }
+    if (got != permits.end()) return record(r, here, d, *got);
     undo(*here, [&] { here->release(resource, d, first); });
     return std::nullopt;
 }

@@ -5,11 +5,12 @@
 #include <connection_pool.hpp>
 #include <worker.hpp>
 
-#include "applock_session.hpp"
+#include "lease_session.hpp"
 
 namespace rowlock::sqlserver {
 
-using applock_pool = detail::connection_pool<applock_session>;
+/// They can reach the tables, too, where grants have tokens.
+using applock_pool = detail::connection_pool<lease_session>;
 
 /// Hears that a session is lost while nobody uses it: ODBC shows no socket that could be watched. So sessions that hold
 /// locks and do nothing are asked for a sign of life, and one that gives none is given up. While nothing is held,

@@ -11,7 +11,10 @@
 #include <wait_time.hpp>
 
 #include "applock_backend.hpp"
+#include "applock_token.hpp"
+#include "lease_store.hpp"
 #include "resource_name.hpp"
+#include "sqlserver_schema.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
@@ -38,9 +41,18 @@ auto asking(Ask ask) {
 
 }  // namespace
 
-connection_backend::connection_backend(SQLHDBC theirs)
-    : connection_{theirs, "SQL Server", name, [this](auto&, const std::string& why) { session_gone(why); },
-                  theirs, canceler_,    name} {}
+connection_backend::connection_backend(SQLHDBC theirs, const options& opt)
+    : fencing_{opt.fencing}, connection_{theirs, "SQL Server",
+                                         name,   [this](auto&, const std::string& why) { session_gone(why); },
+                                         theirs, canceler_,
+                                         name,   opt.schema} {
+    if (!fencing_) return;
+    const auto d = deadline::after(opt.operation_timeout);
+    const auto here = connection_.any(d);
+    asking([&] { lease_store::check_ready(*here, d); });
+    schema{std::make_unique<sqlserver_target>(here->connection(), opt)}.check();
+    get_ready_for_tokens(*here, d);
+}
 
 connection_backend::~connection_backend() {
     do_listen(nullptr);
@@ -51,7 +63,9 @@ connection_backend::~connection_backend() {
 }
 
 // Who waits gives way to other work on the connection, and is then the last of those who wait.
-backend_traits connection_backend::do_traits() const { return {.name = name, .shared_mutex = true, .semaphore = true}; }
+backend_traits connection_backend::do_traits() const {
+    return {.name = name, .shared_mutex = true, .semaphore = true, .tokens = fencing_};
+}
 
 void connection_backend::do_listen(listener* l) {
     const std::lock_guard lock{listening_};
@@ -61,7 +75,7 @@ void connection_backend::do_listen(listener* l) {
 // --- trying ---------------------------------------------------------------------------------------------------------
 
 std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, deadline d) {
-    if (holds(r.id)) return grant{};
+    if (auto held = held_by(r.id)) return held;
     auto got = asking([&]() -> std::optional<grant> {
         connection_.check_ready();
         pay(d);
@@ -84,7 +98,7 @@ std::optional<grant> connection_backend::attempt(const lock_request& r, deadline
         }
         return take_permit(r, here, d);
     }
-    return take_name(r, here, d) ? std::optional{record(r)} : std::nullopt;
+    return take_name(r, here, d) ? std::optional{record(r, here, d)} : std::nullopt;
 }
 
 bool connection_backend::take_name(const lock_request& r, const use& here, deadline d) {
@@ -96,13 +110,16 @@ bool connection_backend::take_name(const lock_request& r, const use& here, deadl
 std::optional<grant> connection_backend::take_permit(const lock_request& r, const use& here, deadline d) {
     if (!take_name(r, here, d)) return std::nullopt;
     const auto let_go = [&] { undo(*here, [&] { here->release(resource_of(r.name), d, times_held(r.name) == 0); }); };
+    const auto permits = choose_permits(r);
+    auto got = permits.end();
     try {
-        for (auto& permit : choose_permits(r))
-            if (here->try_get(permit, applock_mode::exclusive, d)) return record(r, std::move(permit));
+        got = std::find_if(permits.begin(), permits.end(),
+                           [&](const auto& p) { return here->try_get(p, applock_mode::exclusive, d); });
     } catch (...) {
         let_go();
         throw;
     }
+    if (got != permits.end()) return record(r, here, d, *got);
     let_go();
     return std::nullopt;
 }
@@ -163,7 +180,7 @@ std::optional<grant> connection_backend::do_await(const lock_request& r, const w
 
 std::optional<grant> connection_backend::do_abandon(const lock_request& r, deadline) {
     room_.leave(r.id);
-    return holds(r.id) ? std::optional{grant{}} : std::nullopt;
+    return held_by(r.id);
 }
 
 std::optional<grant> connection_backend::wait_in_server(const lock_request& r, const wait_bound& w,
@@ -172,7 +189,7 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
     if (times_held(r.name) == 0) {
         if (const auto here = connection_.to_wait(w, operation_timeout)) {
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
-            return record(r);
+            return record(r, *here, deadline::after(operation_timeout));
         }
     }
     auto got = attempt(r, deadline::after(operation_timeout));
@@ -230,9 +247,10 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
 
 // --- the table ------------------------------------------------------------------------------------------------------
 
-bool connection_backend::holds(const request_id& id) const {
+std::optional<grant> connection_backend::held_by(const request_id& id) const {
     const std::lock_guard lock{mutex_};
-    return holdings_.contains(id);
+    const auto found = holdings_.find(id);
+    return found == holdings_.end() ? std::nullopt : std::optional{grant{.token = found->second.token}};
 }
 
 bool connection_backend::admits(const lock_request& r) const {
@@ -249,11 +267,16 @@ std::size_t connection_backend::times_held(std::string_view n) const {
     return std::size_t{held.exclusive} + held.shared + held.permit;
 }
 
-grant connection_backend::record(const lock_request& r, std::string permit) {
+grant connection_backend::record(const lock_request& r, const use& here, deadline d, const std::string& permit) {
+    const auto token = token_if(fencing_, *here, r.name, d, [&] {
+        const auto soon = deadline::after(1s);  // the token may have taken all the time
+        if (!permit.empty()) here->release(permit, soon);
+        here->release(resource_of(r.name), soon, times_held(r.name) == 0);
+    });
     const std::lock_guard lock{mutex_};
     names_[r.name].add(r.mode);
-    holdings_.emplace(r.id, holding{r, std::move(permit)});
-    return {};
+    holdings_.emplace(r.id, holding{r, permit, token});
+    return {.token = token};
 }
 
 void connection_backend::forget(const request_id& id) {
@@ -347,7 +370,7 @@ void connection_backend::pay(deadline d) {
 }
 
 renewal connection_backend::do_verify(const lock_request& r, deadline d) {
-    if (!holds(r.id))
+    if (!held_by(r.id))
         return {.held = false, .reason = loss_reason::connection, .detail = "the session that held it is gone"};
     try {
         if (!connection_.any(d)->mode_of(resource_of(r.name), d).empty())
@@ -356,6 +379,12 @@ renewal connection_backend::do_verify(const lock_request& r, deadline d) {
         return {.held = false, .reason = loss_reason::connection, .detail = e.what()};
     }
     return {.held = false, .reason = loss_reason::server, .detail = "the session does not hold it any more"};
+}
+
+std::size_t connection_backend::do_purge(std::chrono::milliseconds idle, deadline d) {
+    if (!fencing_) refuse_to_purge();
+    pay(d);
+    return lease_store::purge(*connection_.any(d), idle, d);
 }
 
 }  // namespace rowlock::sqlserver

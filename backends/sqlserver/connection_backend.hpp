@@ -11,13 +11,14 @@
 #include <vector>
 
 #include <rowlock/backend.hpp>
+#include <rowlock/options.hpp>
 
 #include <admission.hpp>
 #include <odbc/borrowed_connection.hpp>
 #include <odbc/canceler.hpp>
 #include <waiting_room.hpp>
 
-#include "applock_session.hpp"
+#include "lease_session.hpp"
 
 namespace rowlock::sqlserver {
 
@@ -29,17 +30,19 @@ namespace rowlock::sqlserver {
 /// the stronger one to the end; and the wait for the conversion would keep the readers here from letting go.
 class connection_backend final : public backend {
 public:
-    /// @throws std::invalid_argument, std::logic_error, connection_error
-    explicit connection_backend(SQLHDBC theirs);
+    /// With `options::fencing` grants have tokens, for which the database must have been migrated.
+    /// @throws std::invalid_argument, std::logic_error, connection_error, schema_error
+    connection_backend(SQLHDBC theirs, const options& opt);
     ~connection_backend() override;
 
 private:
-    using borrowed = odbc::borrowed_connection<applock_session>;
+    using borrowed = odbc::borrowed_connection<lease_session>;
     using use = borrowed::use;
 
     struct holding {
         lock_request request;
         std::string permit{};  ///< the resource of the permit
+        std::optional<fencing_token> token{};
         std::thread::id by = std::this_thread::get_id();
     };
 
@@ -50,6 +53,7 @@ private:
     std::optional<grant> do_abandon(const lock_request& r, deadline d) override;
     void do_release(const lock_request& r, deadline d) override;
     renewal do_verify(const lock_request& r, deadline d) override;
+    std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
     std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);
@@ -65,16 +69,18 @@ private:
     bool get(const use& here, std::string_view resource, std::string_view mode, const wait_bound& w,
              std::chrono::milliseconds operation_timeout);
 
-    grant record(const lock_request& r, std::string permit = {});
+    /// Of what the session has just got; if there is no token to be had, it is given back.
+    grant record(const lock_request& r, const use& here, deadline d, const std::string& permit = {});
     void give_back(const lock_request& r, deadline d);
     void pay(deadline d);
-    [[nodiscard]] bool holds(const request_id& id) const;
+    [[nodiscard]] std::optional<grant> held_by(const request_id& id) const;
     [[nodiscard]] bool admits(const lock_request& r) const;
     [[nodiscard]] std::size_t times_held(std::string_view name) const;
     [[nodiscard]] std::vector<std::string> choose_permits(const lock_request& r);
     void forget(const request_id& id);
     void session_gone(const std::string& why);
 
+    const bool fencing_;
     mutable std::mutex mutex_;
     std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::map<request_id, holding> holdings_;

@@ -17,7 +17,8 @@ namespace {
 
 // The first statement also begins a transaction, where the connection is to begin one with any statement. What is read
 // must be what is there, and must not stay locked to the end of the transaction, as renewals write it: so levels above
-// READ COMMITTED (2) will not do. The pin is had before the row is read. What was not proved pins nothing.
+// READ COMMITTED (2) will not do. The pin is had before the row is read. What was not proved pins nothing. An applock
+// of the same name may have raised the token of a lease that is held.
 //
 // provider, number, token, pin, mode, milliseconds
 constexpr std::string_view pin_name = R"sql(
@@ -30,7 +31,7 @@ BEGIN
   EXEC @pinned = sp_getapplock @Resource = @pin, @LockMode = @mode, @LockOwner = 'Transaction', @LockTimeout = @wait;
   IF @pinned >= 0
   BEGIN
-    SELECT @there = COUNT(*), @held = COUNT(CASE WHEN token = @token AND expires_at > SYSUTCDATETIME() THEN 1 END)
+    SELECT @there = COUNT(*), @held = COUNT(CASE WHEN token >= @token AND expires_at > SYSUTCDATETIME() THEN 1 END)
     FROM (SELECT token, expires_at FROM [rowlock].lock WHERE provider = @provider AND number = @number
           UNION ALL
           SELECT token, expires_at FROM [rowlock].part WHERE provider = @provider AND number = @number) AS l;

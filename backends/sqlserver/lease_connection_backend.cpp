@@ -33,7 +33,7 @@ lease_connection_backend::lease_connection_backend(SQLHDBC theirs, const options
                      const auto d = deadline::after(opt.operation_timeout);
                      const auto here = made->any(d);
                      asking([&] { lease_store::check_ready(*here, d); });
-                     rowlock::schema{std::make_unique<sqlserver_target>(here->applocks().connection(), opt)}.check();
+                     rowlock::schema{std::make_unique<sqlserver_target>(here->connection(), opt)}.check();
                      return made;
                  }} {}
 

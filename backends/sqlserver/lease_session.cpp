@@ -46,8 +46,8 @@ IF (@rowlock_options & 512) = 0 SET NOCOUNT OFF;
 )sql";
 
 constexpr auto every_statement_begins_one =
-    "every statement on this connection begins a transaction, and leases cannot be part of one: switch "
-    "SQL_ATTR_AUTOCOMMIT on (or SET IMPLICIT_TRANSACTIONS OFF), or use leases(connection_string)";
+    "every statement on this connection begins a transaction, and neither leases nor tokens can be part of one: switch "
+    "SQL_ATTR_AUTOCOMMIT on (or SET IMPLICIT_TRANSACTIONS OFF), or use connections of the library's own";
 
 constexpr batch_text roll_back{"IF @@TRANCOUNT > 0 ROLLBACK"};
 
@@ -60,27 +60,26 @@ bool may_be_run_again(const error& e) {
 
 lease_session::lease_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
                              std::string_view backend, std::string schema, deadline d)
-    : canceler_{c}, schema_{std::move(schema)}, applocks_{e, c, connection_string, backend, d} {
-    odbc::batch::run_once(applocks_.connection(), settings, c, d);
+    : applock_session{e, c, connection_string, backend, d}, canceler_{c}, schema_{std::move(schema)} {
+    if (!schema_.empty()) odbc::batch::run_once(connection(), settings, c, d);
 }
 
 lease_session::lease_session(SQLHDBC theirs, odbc::canceler& c, std::string_view backend, std::string schema)
-    : canceler_{c}, schema_{std::move(schema)}, applocks_{theirs, c, backend} {}
+    : applock_session{theirs, c, backend}, canceler_{c}, schema_{std::move(schema)} {}
 
 odbc::batch& lease_session::prepare(const batch_text& b) {
     auto& found = prepared_[&b];
     if (found) return *found;
     auto sql = in_schema(b.sql, schema_);
     if (borrowed()) sql = std::string{if_ready} + sql + std::string{as_it_was};
-    found = std::make_unique<odbc::batch>(applocks_.connection(), sql);
+    found = std::make_unique<odbc::batch>(connection(), sql);
     return *found;
 }
 
 // Some drivers begin the transaction by themselves, so that it is the batch that would be the first to be part of it.
 void lease_session::check_autocommit() {
-    if (borrowed() && usable() && !applocks_.connection().commits_by_itself())
-        throw odbc::connection_busy{every_statement_begins_one,
-                                    {.backend = std::string{applocks_.connection().backend()}}};
+    if (borrowed() && usable() && !connection().commits_by_itself())
+        throw odbc::connection_busy{every_statement_begins_one, {.backend = std::string{connection().backend()}}};
 }
 
 void lease_session::check_was_ready(odbc::rows& found) {
@@ -90,9 +89,9 @@ void lease_session::check_was_ready(odbc::rows& found) {
     if (!transaction && !implicit) return;
     throw odbc::connection_busy{
         implicit ? every_statement_begins_one
-                 : "a transaction is open on this connection, and leases cannot be part of one: end it first, or use "
-                   "leases(connection_string)",
-        {.backend = std::string{applocks_.connection().backend()}}};
+                 : "a transaction is open on this connection, and neither leases nor tokens can be part of one: end it "
+                   "first, or use connections of the library's own",
+        {.backend = std::string{connection().backend()}}};
 }
 
 // Returns if it makes sense to run the batch again.

@@ -25,9 +25,10 @@ struct batch_text {
 ///
 /// Distinct objects: safe.
 /// Shared objects: unsafe.
-class lease_session {
+class lease_session : public applock_session {
 public:
     /// Connects, and sets what the batches rely on.
+    /// @param schema empty: it takes applocks only, and sets nothing
     /// @throws connection_error
     lease_session(const odbc::environment& e, odbc::canceler& c, const std::string& connection_string,
                   std::string_view backend, std::string schema, deadline d);
@@ -55,24 +56,20 @@ public:
         }
     }
 
-    [[nodiscard]] applock_session& applocks() noexcept { return applocks_; }
     /// Which rowlock's tables are in.
     [[nodiscard]] const std::string& schema() const noexcept { return schema_; }
-    [[nodiscard]] bool usable() const noexcept { return applocks_.usable(); }
-    [[nodiscard]] std::string last_words() const { return applocks_.last_words(); }
-    void heard_close() { applocks_.heard_close(); }
-    void abandon() { applocks_.abandon("what it holds is not known"); }
+    using applock_session::abandon;
+    void abandon() { abandon("what it holds is not known"); }
 
 private:
     odbc::batch& prepare(const batch_text& b);
-    [[nodiscard]] bool borrowed() noexcept { return applocks_.connection().is_borrowed(); }
+    [[nodiscard]] bool borrowed() noexcept { return connection().is_borrowed(); }
     void check_autocommit();
     void check_was_ready(odbc::rows& found);
     void recover(const error& e, int tries, deadline d);
 
     odbc::canceler& canceler_;
     const std::string schema_;
-    applock_session applocks_;
     std::unordered_map<const batch_text*, std::unique_ptr<odbc::batch>> prepared_;
 };
 

@@ -3,6 +3,8 @@
 #include <joined.hpp>
 #include <wait_time.hpp>
 
+#include "first_token.hpp"
+
 namespace rowlock::sqlserver {
 namespace {
 
@@ -16,8 +18,7 @@ using std::chrono::milliseconds;
 // rowlock.part and counted in the row. All who write both write the row first; and they read the parts in a statement
 // that begins after they have it, as statements may see what was committed when they began.
 //
-// A new name starts above the floor. No purge is in between: it raises the floor in the transaction that deletes the
-// row, and that the row is gone was seen before.
+// A new name starts above the floor, see first_token.hpp.
 //
 // The bell is taken before others can see the lease. Who came from the queue leaves it after that.
 
@@ -51,10 +52,11 @@ constexpr std::string_view write_exclusive = R"sql(
       SELECT @token = token FROM [rowlock].lock WHERE name_key = @key;
     ELSE IF NOT EXISTS (SELECT 1 FROM [rowlock].lock WHERE name_key = @key)
     BEGIN
-      SELECT @token = token + 1 FROM [rowlock].floor;
       INSERT INTO [rowlock].lock (name_key, name, token, expires_at, provider, number, owner, since, granted_at)
-      VALUES (@key, @name, @token, DATEADD(MILLISECOND, @ttl, SYSUTCDATETIME()), @provider, @number, @owner,
-              SYSUTCDATETIME(), SYSUTCDATETIME());
+      VALUES (@key, @name, 0, DATEADD(MILLISECOND, @ttl, SYSUTCDATETIME()), @provider, @number, @owner,
+              SYSUTCDATETIME(), SYSUTCDATETIME());)sql";
+
+constexpr std::string_view ring_exclusive = R"sql(
     END;
     IF @token IS NOT NULL AND @ring = 1
       EXEC @rang = sp_getapplock @Resource = @bell, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0;)sql";
@@ -84,10 +86,11 @@ BEGIN
       SELECT @token = token FROM [rowlock].lock WHERE name_key = @key;
     ELSE IF NOT EXISTS (SELECT 1 FROM [rowlock].lock WHERE name_key = @key)
     BEGIN
-      SELECT @token = token + 1 FROM [rowlock].floor;
       INSERT INTO [rowlock].lock (name_key, name, token, granted_at, sharers, upgraders, permits)
-      VALUES (@key, @name, @token, SYSUTCDATETIME(), CASE @mode WHEN 1 THEN 1 ELSE 0 END,
-              CASE @mode WHEN 2 THEN 1 ELSE 0 END, CASE @mode WHEN 3 THEN 1 ELSE 0 END);
+      VALUES (@key, @name, 0, SYSUTCDATETIME(), CASE @mode WHEN 1 THEN 1 ELSE 0 END,
+              CASE @mode WHEN 2 THEN 1 ELSE 0 END, CASE @mode WHEN 3 THEN 1 ELSE 0 END);)sql";
+
+constexpr std::string_view write_part = R"sql(
     END;
     IF @token IS NOT NULL
       INSERT INTO [rowlock].part (provider, number, name_key, mode, token, expires_at, owner, since)
@@ -119,8 +122,9 @@ constexpr std::string_view none_more = ";";
 constexpr std::string_view of_a_part = ", @mode int = ?, @permits bigint = ?;";
 
 constexpr batch_text take_exclusive{
-    detail::joined<asked, none_more, found, look_exclusive, write_exclusive, finish, tell>.data()};
-constexpr batch_text take_part{detail::joined<asked, of_a_part, found, look_part, finish, tell>.data()};
+    detail::joined<asked, none_more, found, look_exclusive, write_exclusive, first_token, ring_exclusive, finish, tell>.data()};
+constexpr batch_text take_part{
+    detail::joined<asked, of_a_part, found, look_part, first_token, write_part, finish, tell>.data()};
 
 constexpr batch_text no_question{"SELECT 1"};
 
@@ -335,14 +339,14 @@ std::optional<detail::found_lease> lease_store::find(session& s, const lock_requ
 
 bool lease_store::wait_for_queue(source&, session& s, const keys& k, const wait_bound& w,
                                  milliseconds operation_timeout) {
-    return s.applocks().get(k.queue, applock_mode::exclusive, detail::wait_time(w.until),
-                            detail::later(w.until, operation_timeout), w.stop);
+    return s.get(k.queue, applock_mode::exclusive, detail::wait_time(w.until),
+                 detail::later(w.until, operation_timeout), w.stop);
 }
 
 bool lease_store::wait_for_bell(source&, session& s, const keys& k, bool shared, const wait_bound& w,
                                 milliseconds operation_timeout) {
-    return s.applocks().get(k.bell, shared ? applock_mode::shared : applock_mode::exclusive, detail::wait_time(w.until),
-                            detail::later(w.until, operation_timeout), w.stop);
+    return s.get(k.bell, shared ? applock_mode::shared : applock_mode::exclusive, detail::wait_time(w.until),
+                 detail::later(w.until, operation_timeout), w.stop);
 }
 
 }  // namespace rowlock::sqlserver

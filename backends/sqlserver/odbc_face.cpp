@@ -3,12 +3,9 @@
 
 #include <utility>
 
-#include <rowlock/error.hpp>
-
 #include <check_options.hpp>
 #include <names.hpp>
 
-#include "applock_backend.hpp"
 #include "connection_backend.hpp"
 #include "lease_connection_backend.hpp"
 #include "transaction_lock.hpp"
@@ -17,9 +14,7 @@ namespace rowlock::sqlserver {
 
 provider applock_on(SQLHDBC conn, options opt) {
     detail::check(opt);
-    if (opt.fencing)
-        throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
-    auto b = std::make_unique<connection_backend>(conn);
+    auto b = std::make_unique<connection_backend>(conn, opt);
     return provider{std::move(b), std::move(opt)};
 }
 

@@ -4,8 +4,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include <rowlock/error.hpp>
-
 #include <check_options.hpp>
 
 #include "applock_backend.hpp"
@@ -69,9 +67,8 @@ const detail::backend_entry default_entry{"sqlserver:", "sqlserver:DRIVER={FreeT
 
 provider applock(const std::string& connection_string, options opt) {
     detail::check(opt);
-    if (opt.fencing)
-        throw unsupported{"applocks have no fencing tokens yet", {.backend = std::string{applock_backend::name}}};
-    auto b = std::make_unique<applock_backend>(completed(connection_string, opt.owner), opt.operation_timeout);
+    if (opt.fencing) schema{std::make_unique<sqlserver_target>(connection_string, opt)}.check();
+    auto b = std::make_unique<applock_backend>(completed(connection_string, opt.owner), opt);
     return provider{std::move(b), std::move(opt)};
 }
 

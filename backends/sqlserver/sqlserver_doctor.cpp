@@ -16,6 +16,8 @@ namespace {
 
 constexpr auto mend_first = "mend this first, then run doctor again";
 constexpr auto ask_version = "SELECT @@VERSION";
+// 2: forced
+constexpr auto ask_durability = "SELECT delayed_durability FROM sys.databases WHERE database_id = DB_ID()";
 
 finding good(std::string what, std::string found) { return {severity::good, std::move(what), std::move(found), {}}; }
 
@@ -65,6 +67,15 @@ finding check_status(applock_session& s, deadline d) {
             "GRANT VIEW SERVER STATE to it, where there is sys.dm_tran_locks"};
 }
 
+finding check_durability(applock_session& s, deadline d) {
+    std::array<char, 16> delayed{};
+    s.ask_for(ask_durability, d, [&](odbc::statement& q) { q.column(delayed); });
+    if (delayed[0] != '2') return good("durability", "a grant is on disk before it is told");
+    return {severity::problem, "durability",
+            "DELAYED_DURABILITY is FORCED: a crash takes grants back, and their tokens are given out again",
+            "ALTER DATABASE CURRENT SET DELAYED_DURABILITY = ALLOWED, or lock in another database"};
+}
+
 finding check_tables(std::string_view rest, const options& opt) {
     schema{std::make_unique<sqlserver_target>(std::string{rest}, opt)}.check();
     return good("tables", "are there, and as this version has them");
@@ -100,13 +111,17 @@ std::vector<finding> diagnose(std::string_view rest, const options& opt, bool wi
         return check_pooling(*s, name, d);
     });
     look("status", [&] { return check_status(*s, d); });
-    if (with_tables) look("tables", [&] { return check_tables(rest, opt); });
+    if (!with_tables) return all;
+    look("durability", [&] { return check_durability(*s, d); });
+    look("tables", [&] { return check_tables(rest, opt); });
     return all;
 }
 
 }  // namespace
 
-std::vector<finding> diagnose_applocks(std::string_view rest, const options& opt) { return diagnose(rest, opt, false); }
+std::vector<finding> diagnose_applocks(std::string_view rest, const options& opt) {
+    return diagnose(rest, opt, opt.fencing);
+}
 std::vector<finding> diagnose_leases(std::string_view rest, const options& opt) { return diagnose(rest, opt, true); }
 
 }  // namespace rowlock::sqlserver

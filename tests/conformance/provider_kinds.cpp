@@ -245,7 +245,7 @@ test::sqlserver_connection& past_library() {
 
 // A server that speaks TDS. Babelfish does not keep the applocks of databases apart, and in time spoils names that many
 // take: so each case has names of its own.
-class applock_store final : public store {
+class applock_store : public store {
 public:
     explicit applock_store(options opt, std::string scheme = "sqlserver+applock:")
         : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
@@ -269,21 +269,36 @@ private:
     const options options_;
 };
 
-// A server that speaks TDS, and its rowlock tables: runs that use the same one take turns. What earlier cases left
-// there is removed.
+// The rowlock tables of that server: runs that use the same ones take turns. What earlier cases left there is removed.
+class turn_at_tables {
+public:
+    turn_at_tables() {
+        sqlserver::migrate(*test::sqlserver());
+        (void)past_library().sql(
+            "EXEC sp_getapplock @Resource = 'rowlock conformance', @LockMode = 'Exclusive', @LockOwner = 'Session'");
+        (void)past_library().sql("DELETE FROM [rowlock].part; DELETE FROM [rowlock].lock");
+    }
+    ~turn_at_tables() {
+        (void)past_library().sql("EXEC sp_releaseapplock @Resource = 'rowlock conformance', @LockOwner = 'Session'");
+    }
+    turn_at_tables(const turn_at_tables&) = delete;
+    turn_at_tables& operator=(const turn_at_tables&) = delete;
+};
+
+class fenced_applock_store final : public applock_store {
+public:
+    explicit fenced_applock_store(options opt) : applock_store{std::move(opt), "fencing:sqlserver+applock:"} {}
+
+private:
+    const turn_at_tables turn_{};
+};
+
 class sqlserver_lease_store final : public store {
 public:
     explicit sqlserver_lease_store(options opt, std::string scheme = queued)
         : scheme_{std::move(scheme)}, options_{std::move(opt)} {
         // A session of Babelfish takes seconds of the processor to get going.
         options_.operation_timeout = std::max(options_.operation_timeout, std::chrono::milliseconds{60'000});
-        sqlserver::migrate(*test::sqlserver());
-        (void)past_library().sql(
-            "EXEC sp_getapplock @Resource = 'rowlock conformance', @LockMode = 'Exclusive', @LockOwner = 'Session'");
-        (void)past_library().sql("DELETE FROM [rowlock].part; DELETE FROM [rowlock].lock");
-    }
-    ~sqlserver_lease_store() override {
-        (void)past_library().sql("EXEC sp_releaseapplock @Resource = 'rowlock conformance', @LockOwner = 'Session'");
     }
     provider open() override { return test::open_any(url(), options_); }
     std::string url() const override { return scheme_ + *test::sqlserver(); }
@@ -324,6 +339,7 @@ public:
 
 private:
     static constexpr auto queued = "sqlserver+lease:";
+    const turn_at_tables turn_{};
     const std::string scheme_;
     options options_;
 };
@@ -488,6 +504,18 @@ std::vector<provider_kind> provider_kinds() {
                        false,
                        false,
                        false});
+    if (test::sqlserver())
+        all.push_back({"sqlserver-applock-fencing",
+                       "sqlserver+applock",
+                       false,
+                       false,
+                       true,
+                       [](options o) { return std::make_unique<fenced_applock_store>(std::move(o)); },
+                       {},
+                       true,
+                       true,
+                       false,
+                       false});
 #endif
     return all;
 }
@@ -496,10 +524,12 @@ std::vector<absent_kind> absent_kinds() {
     std::vector<absent_kind> all;
 #ifdef ROWLOCK_HAVE_SQLSERVER
     if (!test::sqlserver()) {
-        for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection", "sqlserver-lease-connection"})
+        for (const auto* name : {"sqlserver-applock", "sqlserver-applock-connection", "sqlserver-applock-fencing",
+                                 "sqlserver-lease-connection"})
             all.push_back({name, test::no_sqlserver});
         all.push_back({"sqlserver-lease", test::no_sqlserver, {"sqlserver+lease"}});
     }
+    all.push_back({"sqlserver-applock-stand-in-fencing", "the stand-in has no T-SQL, which tokens are written with"});
 #endif
     return all;
 }

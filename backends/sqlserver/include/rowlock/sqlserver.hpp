@@ -35,9 +35,14 @@ namespace rowlock::sqlserver {
 /// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
 /// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
 ///
+/// With `options::fencing` every grant has a token, which costs one more round trip and a durable commit. The counter is
+/// the one of leases of the same name, in the tables of the database that is connected to; where it cannot be raised,
+/// the error is told and the lock is not held. When not to: in a database with DELAYED_DURABILITY = FORCED, where a
+/// crash has tokens given out again.
+///
 /// `options::owner` is the session's program name, unless the connection string has `APP`.
 /// @param connection_string of ODBC: "DRIVER={FreeTDS};SERVER=...;PORT=1433;DATABASE=...;UID=...;PWD=..."
-/// @throws connection_error
+/// @throws connection_error; schema_error with `options::fencing`: not migrated, or newer than this library
 [[nodiscard]] provider applock(const std::string& connection_string, options opt = {});
 
 /// Application locks (owner Session) in the session of a connection that the caller has: they are the session's own,
@@ -48,6 +53,9 @@ namespace rowlock::sqlserver {
 /// them. Statements are the library's own; attributes of the connection, and the settings of its session, are left
 /// alone. With autocommit off SQL Server begins no transaction for these calls (a driver that begins one itself may:
 /// FreeTDS has one open all the time, psqlODBC begins one with any statement).
+///
+/// A token (`options::fencing`) must not be part of a transaction of the caller's, whose rollback would take it back. So
+/// with tokens, acquiring inside of one throws `std::logic_error`, and nothing is held; releasing works as ever.
 ///
 /// The connection does one thing at a time. While a result of the caller's has not been read to its end (a driver
 /// without MARS, such as FreeTDS), acquiring throws `std::logic_error`, and the result is left as it is. Then
@@ -62,6 +70,7 @@ namespace rowlock::sqlserver {
 ///        thread while one of them is in use, or waits. One provider for each connection.
 /// @throws std::invalid_argument no handle; std::logic_error another such provider lives on it
 /// @throws connection_error it is not connected
+/// @throws schema_error, std::logic_error with `options::fencing`: not migrated; a transaction is open
 [[nodiscard]] provider applock_on(SQLHDBC conn, options opt = {});
 
 /// Locks in the caller's open transaction (`sp_getapplock`, owner Transaction), released by its commit or rollback;
