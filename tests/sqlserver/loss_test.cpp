@@ -22,6 +22,8 @@
 #include <support/slack.hpp>
 #include <support/sqlserver_connection.hpp>
 
+#include "through_relay.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -33,12 +35,13 @@ constexpr auto operation_timeout = 1s;
 
 rowlock::deadline soon() { return rowlock::deadline::after(30s); }
 
-// When the holder is told, as it is told; the epoch: never.
+// When the holder is told, as it is told.
 steady::time_point heard_at(const rowlock::lock_handle& held, std::chrono::seconds patience = 30s) {
     std::promise<steady::time_point> told;
     auto at = told.get_future();
     const std::stop_callback on_loss{held.lost(), [&] { told.set_value(steady::now()); }};
-    return at.wait_for(patience) == std::future_status::ready ? at.get() : steady::time_point{};
+    BOOST_REQUIRE((at.wait_for(patience) == std::future_status::ready));
+    return at.get();
 }
 
 struct stand_in {
@@ -58,19 +61,7 @@ struct stand_in {
     }
 };
 
-struct real {
-    std::unique_ptr<rowlock::test::relay> between;
-    std::string text = *rowlock::test::sqlserver();
-
-    // Goes through the relay instead of to the port that the connection string names.
-    real() {
-        const auto at = text.find("PORT=");
-        BOOST_REQUIRE(at != std::string::npos);
-        const auto end = text.find(';', at);
-        between = std::make_unique<rowlock::test::relay>(std::stoi(text.substr(at + 5, end - at - 5)));
-        text.replace(at + 5, end - at - 5, std::to_string(between->port()));
-    }
-    [[nodiscard]] std::string connection_string() const { return text; }
+struct real : rowlock::test::through_relay {
     static std::string a_name() { return "loss test " + std::to_string(std::random_device{}()); }
 };
 

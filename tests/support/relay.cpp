@@ -1,9 +1,11 @@
 #include "relay.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -23,6 +25,28 @@ constexpr auto ready = "Z\0\0\0\5I"sv;
 
 void check(bool ok, const char* what) {
     if (!ok) throw std::system_error{errno, std::generic_category(), what};
+}
+
+// Of TDS: packets with a head of 8 bytes: type, status (1: the last one of its message), length (two bytes, of both).
+// https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/7af53667-1b72-4703-8258-7984e838f746
+constexpr std::size_t head = 8;
+
+bool is_tds_question(std::string_view bytes) { return bytes[0] == 1 || bytes[0] == 3; }
+
+// What is in the packets; empty: the message has not come to its end.
+std::optional<std::string> whole_tds_message(std::string_view bytes) {
+    std::string all;
+    bool last = false;
+    while (!bytes.empty()) {
+        if (bytes.size() < head) return std::nullopt;
+        const auto at = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
+        const auto length = std::max(at(2) << 8U | at(3), head);
+        if (bytes.size() < length) return std::nullopt;
+        last = (at(1) & 1U) != 0;
+        all += bytes.substr(head, length - head);
+        bytes.remove_prefix(length);
+    }
+    return last ? std::optional{all} : std::nullopt;
 }
 
 bool send_all(int fd, std::string_view bytes) {
@@ -67,6 +91,10 @@ std::string relay::conninfo() const {
 void relay::lose(const std::string& statement, manner how) {
     const std::lock_guard lock{mutex_};
     to_lose_ = '\0' + statement + '\0';
+    if (speaks_tds()) {
+        to_lose_.clear();
+        for (const char c : statement) to_lose_ += {c, '\0'};  // UTF-16, of what is ASCII
+    }
     how_ = how;
 }
 
@@ -75,7 +103,8 @@ std::optional<relay::manner> relay::is_to_be_lost(std::string_view question) {
     const std::lock_guard lock{mutex_};
     if (to_lose_.empty()) return std::nullopt;
     const auto at = question.find(to_lose_);
-    if (at == question.npos || at < 5 || question[at - 5] != 'B') return std::nullopt;
+    if (at == question.npos) return std::nullopt;
+    if (!speaks_tds() && (at < 5 || question[at - 5] != 'B')) return std::nullopt;
     to_lose_.clear();
     return how_;
 }
@@ -114,21 +143,28 @@ void relay::accept() {
     pairs_.push_back({client, server, holds_});
 }
 
+bool relay::ask(pair& p, std::string_view question) {
+    p.loses = is_to_be_lost(question);
+    if (!p.loses || !p.loses->question) return true;
+    ++lost_;
+    return false;
+}
+
 // False: this connection is over.
 bool relay::forward(pair& p, bool from_client) {
     std::array<char, 65536> buffer{};
     const auto n = ::recv(from_client ? p.client : p.server, buffer.data(), buffer.size(), 0);
     if (n <= 0) return false;
     const std::string_view bytes{buffer.data(), static_cast<std::size_t>(n)};
-    if (from_client) {
-        p.loses = is_to_be_lost(bytes);
-        if (!p.loses || !p.loses->question) return send_all(p.server, bytes);
-        ++lost_;
-        return false;
+    if (from_client && speaks_tds() && (!p.asked.empty() || is_tds_question(bytes))) {
+        p.asked += bytes;
+        const auto question = whole_tds_message(p.asked);
+        return !question || (ask(p, *question) && send_all(p.server, std::exchange(p.asked, {})));
     }
+    if (from_client) return (speaks_tds() || ask(p, bytes)) && send_all(p.server, bytes);
     if (!p.loses) return send_all(p.client, bytes);
     p.swallowed += bytes;
-    if (!p.swallowed.ends_with(ready)) return true;
+    if (!(speaks_tds() ? whole_tds_message(p.swallowed).has_value() : p.swallowed.ends_with(ready))) return true;
     closed_ = closed_ || p.loses->closes;
     ++lost_;
     return false;

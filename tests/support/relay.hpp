@@ -19,7 +19,7 @@ class relay {
 public:
     /// @param socket the server's Unix-domain socket
     explicit relay(std::string socket);
-    /// @param port of a server on this host
+    /// @param port of a server on this host that speaks TDS
     explicit relay(int port);
     ~relay();
     relay(const relay&) = delete;
@@ -31,7 +31,8 @@ public:
     [[nodiscard]] std::string conninfo() const;
 
     /// The next time that prepared statement is executed, the server carries it out, commits and answers; then the
-    /// connection is closed, and the client gets nothing of the answer.
+    /// connection is closed, and the client gets nothing of the answer. Of TDS: the next batch or call that has this
+    /// text in it, or among its parameters.
     void lose_answer(const std::string& statement) { lose(statement, {}); }
     /// The same, and close().
     void lose_answer_and_close(const std::string& statement) { lose(statement, {.closes = true}); }
@@ -58,12 +59,15 @@ private:
         int client, server;
         bool held;
         std::optional<manner> loses{};
+        std::string asked{};  ///< TDS: a question that has not come to its end
         std::string swallowed{};
     };
     void lose(const std::string& statement, manner how);
     void run();
     void accept();
     bool forward(pair& p, bool from_client);
+    bool ask(pair& p, std::string_view question);
+    [[nodiscard]] bool speaks_tds() const noexcept { return server_port_ != 0; }
     std::optional<manner> is_to_be_lost(std::string_view question);
 
     void start();
