@@ -12,16 +12,18 @@
 namespace rowlock {
 
 acquirer::acquirer(const provider& locks, std::string_view name, primitive kind, std::uint32_t permits)
-    : engine_{locks.engine_}, name_{name}, permits_{permits} {
-    (void)detail::full_name(engine_->settings().key_prefix, name);
+    : engine_{locks.engine_},
+      full_name_{detail::full_name(engine_->settings().key_prefix, name)},
+      prefix_size_{engine_->settings().key_prefix.size()},
+      permits_{permits} {
     if (!locks.supports(kind))
         throw unsupported{"the back end \"" + std::string{locks.traits().name} + "\" has no " +
                               std::string{to_string(kind)} + "; ask provider::supports() first",
-                          {.lock_name = name_, .backend = std::string{locks.traits().name}}};
+                          {.lock_name = std::string{name}, .backend = std::string{locks.traits().name}}};
 }
 
 std::optional<lock_handle> acquirer::take(lock_mode mode, const wait_bound& w) const {
-    return engine_->acquire(name_, mode, permits_, w);
+    return engine_->acquire(full_name_, mode, permits_, w);
 }
 
 std::uint32_t semaphore::checked(std::int64_t permits) {

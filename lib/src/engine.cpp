@@ -9,7 +9,6 @@
 #include <rowlock/error.hpp>
 
 #include "check_options.hpp"
-#include "names.hpp"
 
 namespace rowlock::detail {
 namespace {
@@ -52,7 +51,7 @@ backend& engine::database() const {
 
 std::shared_ptr<held_lock> engine::new_lock(std::string_view name, lock_mode mode, std::uint32_t permits, bool queued) {
     return std::make_shared<held_lock>(
-        lock_request{.name = full_name(options_.key_prefix, name),
+        lock_request{.name = std::string{name},
                      .mode = mode,
                      .permits = permits,
                      .id = {session_, next_number_.fetch_add(1, std::memory_order_relaxed)},
@@ -63,7 +62,7 @@ std::shared_ptr<held_lock> engine::new_lock(std::string_view name, lock_mode mod
 }
 
 lock_handle engine::hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode) {
-    held->granted(g, mode);
+    held->granted(g, mode, events_.now());
     lock_handle handle{shared_from_this(), held};
     keeper_.watch(*held);
     return handle;
@@ -172,7 +171,7 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
         refuse_if_lost();
         return false;
     }
-    h.granted(*got, lock_mode::exclusive);
+    h.granted(*got, lock_mode::exclusive, events_.now());
     keeper_.watch(h);
     return true;
 }

@@ -34,6 +34,7 @@ public:
     [[nodiscard]] backend& database() const;
     [[nodiscard]] deadline operation_deadline() const { return deadline::after(options_.operation_timeout); }
 
+    /// @param name the full one, which `full_name` found in order
     std::optional<lock_handle> acquire(std::string_view name, lock_mode mode, std::uint32_t permits,
                                        const wait_bound& w);
     std::optional<std::vector<lock_handle>> acquire_all(std::span<const std::string> names, const wait_bound& w);
@@ -43,7 +44,7 @@ public:
     void verify(held_lock& h);
     bool break_lock(std::string_view name, std::string_view reason);
     void look_at_the_clock(held_lock& h) const noexcept {
-        if (h.usable_until() != boot_clock::time_point::max()) h.lose_if_expired(boot_clock::now(), events_);
+        if (h.can_expire()) h.lose_if_expired(boot_clock::now(), events_);
     }
 
 private:
@@ -56,7 +57,7 @@ private:
 
     std::optional<grant> obtain(const lock_request& r, const wait_bound& w);
     std::optional<grant> ask(const lock_request& r);
-    std::optional<std::vector<lock_handle>> try_all(std::span<const std::string_view> names, bool last_try);
+    std::optional<std::vector<lock_handle>> try_all(std::span<const std::string> names, bool last_try);
     several_grants ask(std::span<const lock_request> all);
 
     const options options_;

@@ -13,10 +13,10 @@ namespace rowlock::detail {
 
 std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std::string> names, const wait_bound& w) {
     (void)database();
-    std::vector<std::string_view> order{names.begin(), names.end()};
+    std::vector<std::string> order;
+    for (const auto& name : names) order.push_back(full_name(options_.key_prefix, name));  // a bad name takes nothing
     std::sort(order.begin(), order.end());
     order.erase(std::unique(order.begin(), order.end()), order.end());
-    for (const auto name : order) (void)full_name(options_.key_prefix, name);  // a bad name takes nothing
 
     // One question for all of them. Who waits then stands in one queue after the other, in the order that all keep to.
     if (order.size() > 1 && !w.stop.stop_requested()) {
@@ -25,7 +25,7 @@ std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std:
     }
     std::vector<lock_handle> all;
     all.reserve(order.size());
-    for (const auto name : order) {
+    for (const auto& name : order) {
         auto one = acquire(name, lock_mode::exclusive, 1, w);
         if (!one) return std::nullopt;
         all.push_back(std::move(*one));
@@ -33,11 +33,11 @@ std::optional<std::vector<lock_handle>> engine::acquire_all(std::span<const std:
     return all;
 }
 
-std::optional<std::vector<lock_handle>> engine::try_all(std::span<const std::string_view> names, bool last_try) {
+std::optional<std::vector<lock_handle>> engine::try_all(std::span<const std::string> names, bool last_try) {
     const auto started = events_.now();
     std::vector<std::shared_ptr<held_lock>> locks;
     std::vector<lock_request> requests;
-    for (const auto name : names) {
+    for (const auto& name : names) {
         locks.push_back(new_lock(name, lock_mode::exclusive, 1, false));
         requests.push_back(locks.back()->request());
     }

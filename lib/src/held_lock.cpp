@@ -16,7 +16,7 @@ boot_clock::duration margin(std::chrono::milliseconds ttl) {
 
 }  // namespace
 
-void held_lock::granted(const grant& g, lock_mode mode) {
+void held_lock::granted(const grant& g, lock_mode mode, std::chrono::steady_clock::time_point at) {
     const std::lock_guard lock{mutex_};
     if (phase_ == phase::released) return;
     if (!lost_.stop_possible()) {
@@ -25,7 +25,7 @@ void held_lock::granted(const grant& g, lock_mode mode) {
     }
     if (phase_ == phase::asked) {
         phase_ = phase::held;
-        granted_at_ = std::chrono::steady_clock::now();
+        granted_at_ = at;
     }
     request_.mode = mode;
     if (g.token) token_ = g.token;

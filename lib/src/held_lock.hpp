@@ -37,7 +37,9 @@ public:
     [[nodiscard]] unsigned made_in() const noexcept { return made_in_; }
 
     /// asked becomes held (or stays lost, if the loss was faster), or an upgrade came through.
-    void granted(const grant& g, lock_mode mode);
+    /// @param at for events about it
+    void granted(const grant& g, lock_mode mode,
+                 std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now());
     /// A renewal came through; nothing happens unless held.
     void extended(boot_clock::time_point expires_at);
     /// asked or held becomes lost, `lost()` fires in this thread, and the observer hears of it. Nothing happens
@@ -60,6 +62,11 @@ public:
 
     /// When the holder must stop relying on the lock: its end less a margin; max() if it does not end by itself.
     [[nodiscard]] boot_clock::time_point usable_until() const noexcept;
+    /// False where locks do not end by themselves, and once it is lost or released.
+    [[nodiscard]] bool can_expire() const noexcept {
+        const auto end = usable_until();
+        return end != boot_clock::time_point::max() && end != boot_clock::time_point::min();
+    }
 
     /// The fields that every event about this lock has; the views live as long as this object.
     [[nodiscard]] lock_event event() const;

@@ -21,7 +21,7 @@ lock_handle provider::acquire(std::string_view name, std::stop_token stop) {
 }
 
 std::optional<lock_handle> provider::acquire_exclusive(std::string_view name, const wait_bound& w) {
-    return engine_->acquire(name, lock_mode::exclusive, 1, w);
+    return engine_->acquire(detail::full_name(settings().key_prefix, name), lock_mode::exclusive, 1, w);
 }
 
 std::optional<std::vector<lock_handle>> provider::acquire_all(std::span<const std::string> names, const wait_bound& w) {

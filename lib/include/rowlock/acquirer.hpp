@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,7 +17,7 @@ namespace rowlock {
 /// What the four primitives have in common: a name at a provider. Not for direct use.
 class acquirer {
 public:
-    [[nodiscard]] std::string_view name() const noexcept { return name_; }
+    [[nodiscard]] std::string_view name() const noexcept { return std::string_view{full_name_}.substr(prefix_size_); }
 
 protected:
     /// @throws unsupported `locks` has no such primitive
@@ -30,7 +31,8 @@ protected:
 
 private:
     std::shared_ptr<detail::engine> engine_;
-    std::string name_;
+    std::string full_name_;
+    std::size_t prefix_size_;
     std::uint32_t permits_;
 };
 
