@@ -53,15 +53,18 @@ void advisory_backend::do_listen(listener* l) {
 }
 
 std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, deadline d) {
-    if (auto got = held_by(r.id)) return got;
-    if (!room_.anybody(r.name))
-        if (auto got = attempt(r, d)) return got;
-    if (r.queued) room_.join(r);
-    return std::nullopt;
+    auto got = room_.anybody(r.name) ? look_up(r.id) : attempt(r, d);
+    if (!got && r.queued) room_.join(r);
+    return got;
 }
 
-std::optional<grant> advisory_backend::held_by(const request_id& id) const {
+std::optional<grant> advisory_backend::look_up(const request_id& id) const {
     const std::lock_guard lock{mutex_};
+    return held_by(id);
+}
+
+// Under the lock.
+std::optional<grant> advisory_backend::held_by(const request_id& id) const {
     const auto found = holdings_.find(id);
     return found == holdings_.end() ? std::nullopt : std::optional{grant{.token = found->second.token}};
 }
@@ -109,6 +112,7 @@ several_grants advisory_backend::do_try_acquire_all(std::span<const lock_request
 std::optional<grant> advisory_backend::attempt(const lock_request& r, deadline d, bool head) {
     {
         const std::lock_guard lock{mutex_};
+        if (auto got = held_by(r.id)) return got;
         if (!admits(r)) return std::nullopt;
     }
     auto keys = needed_keys(r);
@@ -160,9 +164,10 @@ grant advisory_backend::record(const lock_request& r, const advisory_lock& l, co
                                std::optional<fencing_token> token) {
     ++u.who()->locks;
     const std::lock_guard lock{mutex_};
-    holdings_.emplace(r.id, holding{r, l, u.who(), token});
-    auto& n = names_[r.name];
-    n.held.add(r.mode);
+    const auto of = names_.try_emplace(r.name).first;
+    holdings_.emplace(r.id, holding{of, r.owner, l, u.who(), token});
+    auto& n = of->second;
+    n.held.add(l.mode);
     if (l.mode == lock_mode::permit) n.permits.push_back(l.permit);
     if (l.mode != lock_mode::shared) return {.token = token};
     const auto here =
@@ -180,18 +185,15 @@ void advisory_backend::forget(const request_id& id) {
     if (found == holdings_.end()) return;
     const auto& h = found->second;
     --h.at->locks;
-    if (const auto n = names_.find(h.request.name); n != names_.end()) {
-        auto& state = n->second;
-        state.held.remove(h.request.mode);
-        if (h.lock.mode == lock_mode::permit)
-            state.permits.erase(std::find(state.permits.begin(), state.permits.end(), h.lock.permit));
-        if (h.lock.mode == lock_mode::shared) {
-            const auto here = std::find_if(state.sharing.begin(), state.sharing.end(),
-                                           [&](const auto& s) { return s.first == h.at.get(); });
-            if (--here->second == 0) state.sharing.erase(here);
-        }
-        if (state.held.none()) names_.erase(n);
+    auto& n = h.of->second;
+    n.held.remove(h.lock.mode);
+    if (h.lock.mode == lock_mode::permit) n.permits.erase(std::find(n.permits.begin(), n.permits.end(), h.lock.permit));
+    if (h.lock.mode == lock_mode::shared) {
+        const auto here =
+            std::find_if(n.sharing.begin(), n.sharing.end(), [&](const auto& s) { return s.first == h.at.get(); });
+        if (--here->second == 0) n.sharing.erase(here);
     }
+    if (n.held.none()) names_.erase(h.of);
     holdings_.erase(found);
     forgotten_.notify_all();
 }
@@ -254,7 +256,7 @@ fencing_token advisory_backend::token_after_wait(const lock_request& r, const ad
 
 std::optional<grant> advisory_backend::do_abandon(const lock_request& r, deadline) {
     room_.leave(r.id);
-    return held_by(r.id);
+    return look_up(r.id);
 }
 
 void advisory_backend::do_release(const lock_request& r, deadline d) {
@@ -298,13 +300,10 @@ std::vector<lock_status> advisory_backend::do_inspect(std::string_view prefix, d
     {
         const std::lock_guard lock{mutex_};
         for (const auto& [id, h] : holdings_) {
-            status.know(h.request.name);
-            status.add_holder(h.at->s.pid, h.request.name,
-                              {.mode = h.request.mode,
-                               .owner = h.request.owner,
-                               .token = h.token,
-                               .since = h.since,
-                               .expires_in = {}});
+            status.know(h.of->first);
+            status.add_holder(
+                h.at->s.pid, h.of->first,
+                {.mode = h.lock.mode, .owner = h.owner, .token = h.token, .since = h.since, .expires_in = {}});
         }
     }
     for (auto& [n, who] : room_.everybody()) status.know(n);

@@ -48,8 +48,10 @@ protected:
         std::vector<std::pair<const member*, std::size_t>> sharing{};  ///< how often each session shares it
         std::vector<std::int64_t> permits{};
     };
+    using name_map = std::map<std::string, name_state, std::less<>>;
     struct holding {
-        lock_request request;
+        name_map::iterator of;
+        std::string owner;
         advisory_lock lock;
         std::shared_ptr<member> at;
         std::optional<fencing_token> token;
@@ -82,6 +84,8 @@ protected:
                                                         std::chrono::milliseconds operation_timeout);
     grant record(const lock_request& r, const advisory_lock& l, const session_source::use& u,
                  std::optional<fencing_token> token);
+    [[nodiscard]] std::optional<grant> look_up(const request_id& id) const;
+    /// Under the lock.
     [[nodiscard]] std::optional<grant> held_by(const request_id& id) const;
     /// Under the lock: whether somebody of this provider stands in the way.
     [[nodiscard]] bool admits(const lock_request& r) const;
@@ -93,7 +97,7 @@ protected:
     const bool fencing_;
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, detail::request_id_hash> holdings_;
-    std::map<std::string, name_state, std::less<>> names_;
+    name_map names_;
     std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};
 

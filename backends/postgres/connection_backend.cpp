@@ -108,7 +108,7 @@ void connection_backend::refuse_self_deadlock(const lock_request& r, const wait_
     {
         const std::lock_guard lock{mutex_};
         for (const auto& [id, h] : holdings_)
-            if (h.request.name == r.name && h.by == std::this_thread::get_id()) mine.add(h.request.mode);
+            if (h.of->first == r.name && h.by == std::this_thread::get_id()) mine.add(h.lock.mode);
     }
     if (mine.admit(r)) return;
     throw deadlock_detected{
