@@ -204,11 +204,11 @@ std::string to_html(const report& r) {
         "Rowlock to the bare driver, both measured in turns in one run: the median over short blocks. Filled marks and "
         "solid lines are Rowlock's; open marks and dashed lines are the baseline's, or stand for something else that "
         "one may pick.</p>\n";
-    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 5);
+    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 2);
     if (const auto chart = ratio_chart(r); !chart.empty()) out += heading("ratios to the bare driver") + chart;
     for (const auto& [suite, all] : by_suite(r)) {
         if (suite == "targets") continue;
-        out += heading(suite) + charts_of(suite, all) + to_table(grid_of(all), 3) + notes_of(all);
+        out += heading(suite) + charts_of(suite, all) + to_table(grid_of(all), 4) + notes_of(all);
     }
     return out + "</body>\n</html>\n";
 }

@@ -13,6 +13,6 @@ namespace bench {
 
 /// This process, and all that it will start, on these CPUs: "0", "0,2" or "0-3".
 /// @throws std::invalid_argument
-void stay_on(const std::string& cpus);
+void limit_to(const std::string& cpus);
 
 }  // namespace bench
