@@ -18,7 +18,8 @@ h2 { font-size: 22px; margin-top: 2em; border-bottom: 2px solid #111 }
 table { border-collapse: collapse; font-size: 13px; margin: 1em 0; font-variant-numeric: tabular-nums }
 th { text-align: right; border-bottom: 1.5px solid #111; vertical-align: bottom }
 td { text-align: right; border-bottom: 1px solid #ddd }
-th, td { padding: 3px 8px }
+th, td { padding: 3px 7px }
+td { white-space: nowrap }
 th.text, td.text { text-align: left }
 td.met { color: #00603a }
 td.missed { color: #a00000; font-weight: bold }
@@ -39,15 +40,21 @@ svg .range { stroke: #999; stroke-width: 2 }
   @page { size: A4 landscape; margin: 12mm }
   body { margin: 0; max-width: none; font-size: 11pt }
   h2 { break-after: avoid }
-  svg, tr { break-inside: avoid }
-  table { font-size: 8pt }
+  svg, tr, tbody { break-inside: avoid }
+  svg.curves { max-height: 84mm; margin: 2mm 0 }
+  table { font-size: 7.5pt }
 }
 )";
 
+// The head stands on each page that the table is printed on, and what belongs together on one.
 std::string to_table(const grid& g, std::size_t left) {
     std::string out = "<table>\n";
     for (std::size_t i = 0; i < g.size(); ++i) {
         const auto* cell = i == 0 ? "th" : "td";
+        if (i == 0)
+            out += "<thead>";
+        else if (i == 1 || !g[i].front().empty())
+            out += i == 1 ? "</thead>\n<tbody>" : "</tbody>\n<tbody>";
         out += g[i].front().empty() ? "<tr class=\"base\">" : "<tr>";
         for (std::size_t k = 0; k < g[i].size(); ++k) {
             const auto& text = g[i][k];
@@ -56,11 +63,12 @@ std::string to_table(const grid& g, std::size_t left) {
         }
         out += "</tr>\n";
     }
-    return out + "</table>\n";
+    return out + (g.size() > 1 ? "</tbody>\n</table>\n" : "</thead>\n</table>\n");
 }
 
 using measurements = std::vector<const measurement*>;
 
+// Without the placement.
 std::string short_title(const measurement& m) {
     auto work = m.work;
     for (const std::string usual : {"mutex", "one lock"})
@@ -75,22 +83,25 @@ std::size_t index_in(std::vector<std::string>& names, const std::string& name) {
     return names.size() - 1;
 }
 
-// One chart for each number and kind of clients; the color is the back end's.
+// One chart for each number and kind of clients and their place; the color is the back end's.
 std::string curves(const measurements& all, const std::string& work, const std::string& title) {
+    const auto kind_of = [](const measurement& m) { return m.clients + ", " + m.cpus; };
     std::vector<std::string> kinds, back_ends;
     for (const auto* m : all)
-        if (m->work == work) (void)index_in(kinds, m->clients);
+        if (m->work == work) (void)index_in(kinds, kind_of(*m));
     std::string out;
     for (const auto& kind : kinds) {
         curve_chart c{.title = fmt::format("{}; {}", title, kind), .axis = "microseconds, logarithmic"};
         for (const auto* m : all) {
-            if (m->work != work || m->clients != kind) continue;
+            if (m->work != work || kind_of(*m) != kind) continue;
             const auto color = index_in(back_ends, m->back_end);
             for (std::size_t i = 0; i < m->distributions.size(); ++i)
                 c.curves.push_back(
                     {.label = i == 0 ? m->back_end : fmt::format("{}: {}", m->back_end, m->distributions[i].who),
                      .color = color,
-                     .dashed = i > 0,
+                     .line = i > 0     ? curve::dashed
+                             : m->ours ? curve::solid
+                                       : curve::dotted,
                      .points = m->distributions[i].points});
         }
         out += to_svg(c);
@@ -101,7 +112,8 @@ std::string curves(const measurements& all, const std::string& work, const std::
 // A row for each measurement, and one for its baseline, with a dot for each of these figures.
 std::string dots(const measurements& all, const std::vector<std::string>& figures, dot_chart c) {
     for (const auto* m : all) {
-        dot_row ours{.label = short_title(*m), .strong = m->ours}, theirs{.label = m->baseline, .strong = false};
+        dot_row ours{.label = short_title(*m) + (m->cpus.empty() ? "" : ", " + m->cpus), .strong = m->ours},
+            theirs{.label = m->baseline, .strong = false};
         for (std::size_t i = 0; i < figures.size(); ++i)
             if (const auto* f = m->find(figures[i])) {
                 ours.dots.push_back({f->value, i});
@@ -114,17 +126,23 @@ std::string dots(const measurements& all, const std::vector<std::string>& figure
     return to_svg(c);
 }
 
+// A row for each kind of work, with a dot for each placement.
 std::string ratio_chart(const report& r) {
-    dot_chart c{.title = "Ratio to the bare driver (medians; 1: takes as long)",
-                .axis = "times the baseline, logarithmic",
-                .scale = scale_kind::logarithmic,
-                .lines = {1}};
+    dot_chart c{
+        .title = "Ratio to the bare driver (medians, and where they are with 95 % confidence; 1: takes as long)",
+        .axis = "times the baseline, logarithmic",
+        .scale = scale_kind::logarithmic,
+        .joined = false,
+        .lines = {1}};
     for (const auto& m : r.measurements)
         for (const auto& f : m.figures) {
             if (!f.ratio || *f.ratio <= 0) continue;
-            if (m.suite == "latency") c.rows.push_back({.label = short_title(m), .dots = {{*f.ratio, 0}}});
-            if (m.suite == "contention" && f.name == "hand-over p50")
-                c.rows.push_back({.label = short_title(m) + ": hand-over", .dots = {{*f.ratio, 0}}});
+            const bool hand_over = m.suite == "contention" && f.name == "hand-over p50";
+            if (m.suite != "latency" && !hand_over) continue;
+            const auto label = short_title(m) + (hand_over ? ": hand-over" : "");
+            auto row = std::find_if(c.rows.begin(), c.rows.end(), [&](const dot_row& x) { return x.label == label; });
+            if (row == c.rows.end()) row = c.rows.insert(c.rows.end(), {.label = label});
+            row->dots.push_back({*f.ratio, index_in(c.marks, m.cpus), f.range});
         }
     return to_svg(c);
 }
@@ -201,10 +219,10 @@ std::string to_html(const report& r) {
                            escaped(value));
     out +=
         "</table>\n<p>Times depend on the machine, and on what it does meanwhile. What can be compared is the ratio of "
-        "Rowlock to the bare driver, both measured in turns in one run: the median over short blocks. Filled marks and "
-        "solid lines are Rowlock's; open marks and dashed lines are the baseline's, or stand for something else that "
-        "one may pick.</p>\n";
-    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 2);
+        "Rowlock to the bare driver, both measured in turns in one run, on the same CPUs: the median over short "
+        "blocks. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; what is "
+        "there for comparison has open marks and dotted lines.</p>\n";
+    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99);
     if (const auto chart = ratio_chart(r); !chart.empty()) out += heading("ratios to the bare driver") + chart;
     for (const auto& [suite, all] : by_suite(r)) {
         if (suite == "targets") continue;
