@@ -16,6 +16,7 @@
 #include <report/compare.hpp>
 #include <report/html.hpp>
 #include <report/json.hpp>
+#include <report/results.hpp>
 #include <report/table.hpp>
 #include <rowlock/version.hpp>
 #include <running/child.hpp>
@@ -30,7 +31,7 @@ enum exit_status : int { success = 0, missed = 1, misuse = 2 };
 
 struct arguments {
     std::vector<std::string> urls{};
-    std::string json{}, html{}, cpus{};
+    std::string json{}, html{}, results{}, cpus{};
     std::string directory = std::filesystem::temp_directory_path();
     bool enforce = false;
     placements_wanted placements = placements_wanted::both;
@@ -52,6 +53,8 @@ void add_options(CLI::App& app, arguments& a) {
         ->type_name("FILE")
         ->take_last();
     app.add_option("--html", a.html, "Write the report as one page with charts")->type_name("FILE")->take_last();
+    app.add_option("--results", a.results, "Write targets, ratios and charts as Markdown and SVG into a directory")
+        ->type_name("DIRECTORY");
     app.add_option("--clients", s.clients, "How many compete")->check(CLI::Range(2, 64))->capture_default_str();
     app.add_option("--locks", s.locks, "For how many locks")->check(CLI::Range(1, 64))->capture_default_str();
     app.add_option("--hold", a.hold_us, "How long each holds its lock, in microseconds")
@@ -81,6 +84,7 @@ int finish(const arguments& a, const report& r) {
     fmt::print("{}", to_text(r));
     if (!a.json.empty()) write_file(a.json, to_json(r));
     if (!a.html.empty()) write_file(a.html, to_html(r));
+    if (!a.results.empty()) write_results(a.results, r);
     const bool met = std::none_of(r.targets.begin(), r.targets.end(),
                                   [](const target_row& t) { return t.outcome == verdict::missed; });
     return met || !a.enforce ? success : missed;
@@ -97,6 +101,7 @@ int run(arguments a, const std::vector<suite>& suites) {
     std::optional<surroundings> around;
     if (s.urls.empty()) s.urls = around.emplace(a.directory).urls();
     for (const auto& url : s.urls) (void)back_end_of(url);
+    const auto load_before = load();
     placer cpus{a.placements, around ? around->servers() : placer::servers{}};
     s.cpus = &cpus;
     report r{.about = describe_run(s)};
@@ -106,6 +111,7 @@ int run(arguments a, const std::vector<suite>& suites) {
     std::fflush(stdout);
     for (const auto measure : suites) measure(s, r);
     shown.clear();
+    r.about.emplace_back("load", fmt::format("{} processes at the beginning, {} at the end", load_before, load()));
     return finish(a, r);
 }
 

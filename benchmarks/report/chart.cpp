@@ -100,6 +100,24 @@ std::string shape(std::size_t mark, double x, double y, bool strong) {
 
 }  // namespace
 
+const char* const chart_style = R"(svg { font: 14px "DejaVu Sans", Verdana, Arial, sans-serif }
+svg text { fill: #111 }
+svg .title { font-size: 17px; font-weight: bold }
+svg .tick { text-anchor: middle; font-size: 13px }
+svg .axis { text-anchor: end; font-size: 14px }
+svg .row { text-anchor: end }
+svg .weak { fill: #555 }
+svg .grid { stroke: #d8d8d8 }
+svg .mark { stroke: #111; stroke-width: 1.5; stroke-dasharray: 4 3 }
+svg .range { stroke: #999; stroke-width: 2 }
+)";
+
+std::string standalone(std::string svg) {
+    svg.insert(svg.find(' '), " xmlns='http://www.w3.org/2000/svg' style='background:#fff'");
+    svg.insert(svg.find('>') + 1, std::string{"<style>"} + chart_style + "</style>");
+    return svg;
+}
+
 std::string to_svg(const dot_chart& c) {
     double least = c.from.value_or(1e300), most = c.to.value_or(-1e300);
     for (const auto& row : c.rows)

@@ -7,6 +7,11 @@
 
 namespace bench {
 
+/// What charts look like, for the style of a page that they are in.
+extern const char* const chart_style;
+/// The chart as a file of its own.
+[[nodiscard]] std::string standalone(std::string svg);
+
 enum class scale_kind : bool { linear, logarithmic };
 
 /// One value on a row of a dot chart. Dots of one `mark` (0 to 3) look alike, and stand in the legend once.

@@ -63,6 +63,12 @@ std::vector<std::pair<std::string, std::string>> describe_run(const settings& s)
     return about;
 }
 
+std::string load() {
+    std::string first;
+    std::ifstream{"/proc/loadavg"} >> first;
+    return first;
+}
+
 void limit_to(const std::string& cpus) {
     cpu_set_t set;
     CPU_ZERO(&set);

@@ -29,6 +29,8 @@ struct series {
     }
 };
 
+constexpr std::size_t fewest = 8;  // pairs of blocks in a pass, however slow the disk is
+
 // As many cycles as make a block that is short beside what disturbs a machine, and long beside the change of sides.
 std::int64_t cycles_in_a_block(crowd& clients) {
     constexpr double block_us = 5000;
@@ -66,7 +68,7 @@ public:
         const auto times = cycles_in_a_block(ours);
         if (paired_) (void)cycles_in_a_block(theirs);
         const auto until = now() + time;
-        for (std::size_t b = 0; blocks > 0 ? b < blocks : b < 2 || now() < until; ++b) {
+        for (std::size_t b = 0; blocks > 0 ? b < blocks : b < fewest || now() < until; ++b) {
             // Who comes first changes, as the second of two may profit from the first.
             if (paired_ && b % 2 == 1) theirs_.run(theirs, times);
             ours_.run(ours, times);

@@ -1,5 +1,9 @@
 // What the reports of rowlock-bench are made of: statistics, JSON, the comparison of two, tables and the page.
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -9,6 +13,7 @@
 #include <report/html.hpp>
 #include <report/json.hpp>
 #include <report/report.hpp>
+#include <report/results.hpp>
 #include <report/statistics.hpp>
 #include <report/table.hpp>
 
@@ -226,6 +231,30 @@ BOOST_AUTO_TEST_CASE(the_page_has_a_chart_for_each_thing_and_loads_nothing) {
     for (const auto* loader : {"src=", "href=", "url(", "@import", "<script", "http:", "https:"})
         BOOST_TEST(page.find(loader) == std::string::npos, loader);
     BOOST_TEST(page.find("microseconds") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_results_are_a_page_of_markdown_and_its_charts) {
+    std::string name = (std::filesystem::temp_directory_path() / "rowlock-results-XXXXXX").string();
+    BOOST_REQUIRE(mkdtemp(name.data()));
+    const std::filesystem::path directory = name;
+    write_file(directory / "of-an-earlier-run.svg", "");
+    auto r = example();
+    r.measurements.front().back_end = "a|b";
+    write_results(directory, r);
+    const auto read = [](const std::filesystem::path& file) {
+        std::ifstream in{file};
+        return std::string{std::istreambuf_iterator<char>{in}, {}};
+    };
+    const auto page = read(directory / "README.md");
+    BOOST_TEST(page.find("| at most 1.05 x |  | 1.02 | 1.25 | missed |") != std::string::npos);
+    BOOST_TEST(page.find("a\\|b") != std::string::npos);
+    BOOST_TEST(page.find("1.25 ±8 %") != std::string::npos);
+    BOOST_TEST(!std::filesystem::exists(directory / "of-an-earlier-run.svg"));
+    for (const auto* chart : {"ratios.svg", "latency-1-thread-two-CPUs.svg"}) {
+        BOOST_TEST(page.find(chart) != std::string::npos);
+        BOOST_TEST(read(directory / chart).starts_with("<svg xmlns='http://www.w3.org/2000/svg'"));
+    }
+    std::filesystem::remove_all(directory);
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_report_is_a_page_without_charts) {
