@@ -37,6 +37,18 @@ void add(std::vector<chart>& charts, std::string name, const std::string& title,
     if (!svg.empty()) charts.push_back({file_name(std::move(name)), title, std::move(svg)});
 }
 
+// Both of its distributions in the same color.
+void add_to(curve_chart& c, const measurement& m, std::size_t color) {
+    const auto whole = m.ours ? curve::solid : curve::dotted;
+    for (std::size_t i = 0; i < m.distributions.size(); ++i) {
+        const auto& d = m.distributions[i];
+        c.curves.push_back({.label = i == 0 ? m.back_end : fmt::format("{}: {}", m.back_end, d.who),
+                            .color = color,
+                            .line = i == 0 ? whole : curve::dashed,
+                            .points = d.points});
+    }
+}
+
 // One chart for each number and kind of clients and their place; the color is the back end's.
 void add_curves(std::vector<chart>& charts, const std::string& name, const measurements& all, const std::string& work,
                 const std::string& title) {
@@ -46,18 +58,8 @@ void add_curves(std::vector<chart>& charts, const std::string& name, const measu
         if (m->work == work) (void)index_in(kinds, kind_of(*m));
     for (const auto& kind : kinds) {
         curve_chart c{.title = fmt::format("{}; {}", title, kind), .axis = "microseconds, logarithmic"};
-        for (const auto* m : all) {
-            if (m->work != work || kind_of(*m) != kind) continue;
-            const auto color = index_in(back_ends, m->back_end);
-            for (std::size_t i = 0; i < m->distributions.size(); ++i)
-                c.curves.push_back(
-                    {.label = i == 0 ? m->back_end : fmt::format("{}: {}", m->back_end, m->distributions[i].who),
-                     .color = color,
-                     .line = i > 0     ? curve::dashed
-                             : m->ours ? curve::solid
-                                       : curve::dotted,
-                     .points = m->distributions[i].points});
-        }
+        for (const auto* m : all)
+            if (m->work == work && kind_of(*m) == kind) add_to(c, *m, index_in(back_ends, m->back_end));
         add(charts, fmt::format("{} {}", name, kind), c.title, to_svg(c));
     }
 }

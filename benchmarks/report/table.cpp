@@ -111,7 +111,7 @@ std::string to_text(const comparison& c) {
     grid g{{"ratio to the baseline", "first", "second", "difference"}};
     for (const auto& d : c.ratios)
         g.push_back({d.what, fmt::format("{:.2f}", d.before), fmt::format("{:.2f}", d.after),
-                     fmt::format("{}{:.0f} %{}", d.after < d.before ? "-" : "+", (d.factor() - 1) * 100,
+                     fmt::format("{}{:.1f} %{}", d.after < d.before ? "-" : "+", (d.factor() - 1) * 100,
                                  d.differs ? " <-- disagree" : "")});
     auto out = format(g, 1);
     for (const auto& what : c.only_one) out += "only in one of them: " + what + "\n";

@@ -187,7 +187,7 @@ void measure_contention(const settings& s, report& r) {
         }
     }
     const auto blocks = s.blocks_or(3, 4);
-    const std::size_t passes = s.quick ? 2 : 8;
+    const std::size_t passes = s.quick ? 2 : 10;
     const auto order = in_order_of_placement(rows);
     for (std::size_t pass = 0; pass < passes; ++pass)
         for (std::size_t i = 0; i < order.size(); ++i) {

@@ -102,7 +102,7 @@ target_row judge(const target& t, const report& r) {
         const auto v = !f ? std::nullopt : t.of == ratio ? f->ratio : std::optional{f->value};
         if (!v) continue;
         row.values.emplace_back(m.cpus, *v);
-        row.note = t.of == ratio ? "beside " + m.baseline : m.note;
+        row.note = t.of == ratio ? "beside " + m.baseline : t.suite == "contention" ? "" : m.note;
     }
     if (row.values.empty()) {
         row.note = why_not(t, r);

@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(a_comparison_says_which_ratios_disagree_the_worst_last) {
     before.measurements.push_back(m);
     after.measurements.push_back(m);
     const auto text = to_text(compare(before, after, 0.15));
-    const auto at = text.find("+50 % <-- disagree");
+    const auto at = text.find("+50.0 % <-- disagree");
     BOOST_TEST(at != std::string::npos);
     BOOST_TEST(text.find("steady") < at);
     BOOST_TEST(text.find("1 of 2 ratios differ by more than 15 %") != std::string::npos);
