@@ -106,25 +106,30 @@ private:
     series ours_, theirs_;
 };
 
-// What the targets ask for.
-bool is_in_a_target(const std::string& url, work w, place where) {
-    return back_end_of(url).library && back_end_of(url).processes && where == place::threads &&
-           (w == work::mutex || w == work::timed || w == work::borrowed || w == work::busy);
+bool is_wanted(const settings& s, const std::string& url, work w, place where) {
+    const auto& kind = back_end_of(url);
+    if (!supports(url, w)) return false;
+    if (where == place::processes) return w == work::mutex && kind.processes && !s.targets;
+    const bool in_a_target = kind.library && kind.processes &&
+                             (w == work::mutex || w == work::timed || w == work::borrowed || w == work::busy);
+    return !s.targets || in_a_target;
+}
+
+std::vector<row> rows_of(const settings& s) {
+    std::vector<row> rows;
+    for (const auto& url : s.urls)
+        for (const auto w : all_work)
+            for (const auto where : {place::threads, place::processes}) {
+                if (!is_wanted(s, url, w, where)) continue;
+                for (const auto cpus : s.cpus->placements(url, false)) rows.emplace_back(url, w, where, cpus);
+            }
+    return rows;
 }
 
 }  // namespace
 
 void measure_latency(const settings& s, report& r) {
-    std::vector<row> rows;
-    for (const auto& url : s.urls)
-        for (const auto w : all_work) {
-            if (!supports(url, w)) continue;
-            for (const auto where : {place::threads, place::processes}) {
-                if (where == place::processes && (w != work::mutex || !back_end_of(url).processes)) continue;
-                if (s.targets && !is_in_a_target(url, w, where)) continue;
-                for (const auto cpus : s.cpus->placements(url, false)) rows.emplace_back(url, w, where, cpus);
-            }
-        }
+    auto rows = rows_of(s);
     const auto order = in_order_of_placement(rows);
     const std::size_t passes = s.quick ? 2 : 12;
     for (std::size_t pass = 0; pass < passes; ++pass)
