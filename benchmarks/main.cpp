@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include <report/compare.hpp>
 #include <report/html.hpp>
 #include <report/json.hpp>
+#include <report/results.hpp>
 #include <report/table.hpp>
 #include <rowlock/version.hpp>
 #include <running/child.hpp>
@@ -29,9 +31,10 @@ enum exit_status : int { success = 0, missed = 1, misuse = 2 };
 
 struct arguments {
     std::vector<std::string> urls{};
-    std::string json{}, html{}, cpus{};
+    std::string json{}, html{}, results{}, cpus{};
     std::string directory = std::filesystem::temp_directory_path();
     bool enforce = false;
+    placements_wanted placements = placements_wanted::both;
     std::int64_t hold_us = 50, think_us = 0;
     settings chosen{};
 };
@@ -50,6 +53,8 @@ void add_options(CLI::App& app, arguments& a) {
         ->type_name("FILE")
         ->take_last();
     app.add_option("--html", a.html, "Write the report as one page with charts")->type_name("FILE")->take_last();
+    app.add_option("--results", a.results, "Write targets, ratios and charts as Markdown and SVG into a directory")
+        ->type_name("DIRECTORY");
     app.add_option("--clients", s.clients, "How many compete")->check(CLI::Range(2, 64))->capture_default_str();
     app.add_option("--locks", s.locks, "For how many locks")->check(CLI::Range(1, 64))->capture_default_str();
     app.add_option("--hold", a.hold_us, "How long each holds its lock, in microseconds")
@@ -60,6 +65,16 @@ void add_options(CLI::App& app, arguments& a) {
         ->capture_default_str();
     app.add_option("--blocks", s.blocks, "How often everything is measured [as often as each suite needs]")
         ->check(CLI::Range(1, 10000));
+    app.add_option(
+           "--placement", a.placements,
+           "both: measure with clients and servers on one CPU, and then on two; one or two: only so; any: as the "
+           "scheduler likes")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, placements_wanted>{{"both", placements_wanted::both},
+                                                                                     {"one", placements_wanted::one},
+                                                                                     {"two", placements_wanted::two},
+                                                                                     {"any", placements_wanted::any}}))
+        ->default_str("both")
+        ->type_name("WHERE");
     app.add_option("--cpus", a.cpus, "Run all clients and servers on these CPUs only: 0 or 0,2 or 0-3");
     app.add_option("--directory", a.directory, "Where databases are made and removed again")->capture_default_str();
     app.add_flag("--enforce", a.enforce, "Exit status 1 if a target is missed");
@@ -69,13 +84,14 @@ int finish(const arguments& a, const report& r) {
     fmt::print("{}", to_text(r));
     if (!a.json.empty()) write_file(a.json, to_json(r));
     if (!a.html.empty()) write_file(a.html, to_html(r));
+    if (!a.results.empty()) write_results(a.results, r);
     const bool met = std::none_of(r.targets.begin(), r.targets.end(),
                                   [](const target_row& t) { return t.outcome == verdict::missed; });
     return met || !a.enforce ? success : missed;
 }
 
 int run(arguments a, const std::vector<suite>& suites) {
-    if (!a.cpus.empty()) stay_on(a.cpus);
+    if (!a.cpus.empty()) limit_to(a.cpus);
     progress shown;
     auto& s = a.chosen;
     s.shown = &shown;
@@ -85,6 +101,9 @@ int run(arguments a, const std::vector<suite>& suites) {
     std::optional<surroundings> around;
     if (s.urls.empty()) s.urls = around.emplace(a.directory).urls();
     for (const auto& url : s.urls) (void)back_end_of(url);
+    const auto load_before = load();
+    placer cpus{a.placements, around ? around->servers() : placer::servers{}};
+    s.cpus = &cpus;
     report r{.about = describe_run(s)};
     if (around)
         for (const auto& what : around->left_out()) r.about.emplace_back("left out", what);
@@ -92,6 +111,7 @@ int run(arguments a, const std::vector<suite>& suites) {
     std::fflush(stdout);
     for (const auto measure : suites) measure(s, r);
     shown.clear();
+    r.about.emplace_back("load", fmt::format("{} processes at the beginning, {} at the end", load_before, load()));
     return finish(a, r);
 }
 
@@ -134,13 +154,15 @@ int serve(int argc, char** argv) {
     add("targets", "What the library must cost, row by row: met or missed",
         {measure_latency, measure_contention, measure_targets});
     add("all", "Everything", all);
-    auto* comparing =
-        app.add_subcommand("compare", "Which ratios differ between two reports; exit status 1 if some do");
+    auto* comparing = app.add_subcommand(
+        "compare", "Which ratios differ between two reports; exit status 1 if some do, or none are in both");
     std::string first, second;
     double percent = 15;
     comparing->add_option("first", first)->required()->type_name("A.json");
     comparing->add_option("second", second)->required()->type_name("B.json");
-    comparing->add_option("--percent", percent, "By how much they may")->capture_default_str();
+    comparing->add_option("--within", percent, "By how much they may, in percent")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -10,10 +10,20 @@
 namespace bench {
 namespace {
 
+std::unique_ptr<client> no_baseline(const std::string&, const client_spec&) { return nullptr; }
+
 constexpr std::array table{
-    back_end{.scheme = "memory:", .baseline_name = "standard library", .baseline = memory_baseline, .processes = false},
+    back_end{.scheme = "memory:",
+             .baseline_name = "standard library",
+             .baseline = memory_baseline,
+             .processes = false,
+             .server = false},
 #ifdef ROWLOCK_HAVE_SQLITE
-    back_end{.scheme = "sqlite:", .baseline_name = "bare SQLite", .baseline = sqlite_baseline, .ends_by_ttl = true},
+    back_end{.scheme = "sqlite:",
+             .baseline_name = "bare SQLite",
+             .baseline = sqlite_baseline,
+             .server = false,
+             .ends_by_ttl = true},
 #endif
 #ifdef ROWLOCK_HAVE_POSTGRES
     back_end{.scheme = "postgresql+advisory:",
@@ -29,10 +39,14 @@ constexpr std::array table{
 #endif
 #ifdef ROWLOCK_HAVE_SQLSERVER
     back_end{.scheme = "sqlserver+applock:", .baseline_name = "bare ODBC", .baseline = applock_baseline},
+    back_end{.scheme = "sqlserver+lease:", .baseline_name = "", .baseline = no_baseline, .ends_by_ttl = true},
 #endif
-    back_end{.scheme = "flock:", .baseline_name = "", .baseline = flock_client, .library = false},
+    back_end{.scheme = "flock:", .baseline_name = "", .baseline = flock_client, .library = false, .server = false},
 #ifdef ROWLOCK_BENCH_REDIS
     back_end{.scheme = "redis:", .baseline_name = "", .baseline = redis_client, .library = false, .ends_by_ttl = true},
+#endif
+#ifdef ROWLOCK_BENCH_MARIADB
+    back_end{.scheme = "mariadb:", .baseline_name = "", .baseline = mariadb_client, .library = false},
 #endif
 };
 

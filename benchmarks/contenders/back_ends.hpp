@@ -34,6 +34,8 @@ public:
     virtual wear worn() = 0;
     /// Ends the sessions of that owner from the server's side.
     virtual void cut_off(const std::string& owner) = 0;
+    /// Whether it writes to disk what it commits, from now on and for everybody.
+    virtual void wait_for_disk(bool yes) = 0;
     /// "PostgreSQL 15.3, fsync on"
     virtual std::string description() = 0;
 };
@@ -46,6 +48,7 @@ struct back_end {
     std::unique_ptr<client> (*baseline)(const std::string& rest, const client_spec& s);
     bool library = true;       ///< false: something that users pick instead of Rowlock, only to compare with
     bool processes = true;     ///< it works across processes
+    bool server = true;        ///< a process of its own does the work
     bool ends_by_ttl = false;  ///< a holder that is silent loses the lock
     /// A client of the library on a connection that is the caller's; null if there is no such thing.
     std::unique_ptr<client> (*borrowed)(const std::string& rest, const client_spec& s) = nullptr;
@@ -76,5 +79,6 @@ std::unique_ptr<server_monitor> postgres_monitor(const std::string& rest);
 std::unique_ptr<client> applock_baseline(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> flock_client(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> redis_client(const std::string& rest, const client_spec& s);
+std::unique_ptr<client> mariadb_client(const std::string& rest, const client_spec& s);
 
 }  // namespace bench

@@ -239,6 +239,10 @@ public:
                 .updates = counter("n_tup_upd"),
                 .updates_in_place = counter("n_tup_hot_upd")};
     }
+    void wait_for_disk(bool yes) override {
+        session_.run(yes ? "ALTER SYSTEM SET fsync = on" : "ALTER SYSTEM SET fsync = off");
+        (void)session_.text("SELECT pg_reload_conf()");
+    }
     std::string description() override {
         return "PostgreSQL " + session_.text("SHOW server_version") + ", fsync " + session_.text("SHOW fsync");
     }

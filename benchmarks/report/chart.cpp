@@ -65,10 +65,12 @@ std::string text(double x, double y, const char* style, std::string_view what) {
     return fmt::format("<text x='{:.1f}' y='{:.1f}' class='{}'>{}</text>\n", x, y, style, escaped(what));
 }
 
-std::string begin(std::string_view title, double height) {
+std::string begin(const char* kind, std::string_view title, double height) {
     return fmt::format(
-               "<svg viewBox='0 0 {0:.0f} {1:.0f}' width='{0:.0f}' height='{1:.0f}' role='img' aria-label='{2}'>\n",
-               width, height, escaped(title)) +
+               "<svg class='{3}' preserveAspectRatio='xMinYMin' viewBox='0 0 {0:.0f} {1:.0f}' width='{0:.0f}' "
+               "height='{1:.0f}' role='img' "
+               "aria-label='{2}'>\n",
+               width, height, escaped(title), kind) +
            text(0, 20, "title", title);
 }
 
@@ -98,6 +100,24 @@ std::string shape(std::size_t mark, double x, double y, bool strong) {
 
 }  // namespace
 
+const char* const chart_style = R"(svg { font: 14px "DejaVu Sans", Verdana, Arial, sans-serif }
+svg text { fill: #111 }
+svg .title { font-size: 17px; font-weight: bold }
+svg .tick { text-anchor: middle; font-size: 13px }
+svg .axis { text-anchor: end; font-size: 14px }
+svg .row { text-anchor: end }
+svg .weak { fill: #555 }
+svg .grid { stroke: #d8d8d8 }
+svg .mark { stroke: #111; stroke-width: 1.5; stroke-dasharray: 4 3 }
+svg .range { stroke: #999; stroke-width: 2 }
+)";
+
+std::string standalone(std::string svg) {
+    svg.insert(svg.find(' '), " xmlns='http://www.w3.org/2000/svg' style='background:#fff'");
+    svg.insert(svg.find('>') + 1, std::string{"<style>"} + chart_style + "</style>");
+    return svg;
+}
+
 std::string to_svg(const dot_chart& c) {
     double least = c.from.value_or(1e300), most = c.to.value_or(-1e300);
     for (const auto& row : c.rows)
@@ -109,7 +129,7 @@ std::string to_svg(const dot_chart& c) {
     if (least > most) return "";
     const axis a{c.scale, least, most, left};
     const double lower = top + row_height * static_cast<double>(c.rows.size());
-    auto out = begin(c.title, lower + 50) + draw_axis(a, top - 8, lower, c.axis);
+    auto out = begin("dots", c.title, lower + 50) + draw_axis(a, top - 8, lower, c.axis);
     double at = left;
     for (std::size_t i = 0; i < c.marks.size(); ++i) {
         out += shape(i, at + 6, 42, true) + text(at + 18, 47, "legend", c.marks[i]);
@@ -120,11 +140,16 @@ std::string to_svg(const dot_chart& c) {
         const double y = top + row_height * (static_cast<double>(i) + 0.5);
         const auto& row = c.rows[i];
         out += text(left - 14, y + 5, row.strong ? "row" : "row weak", row.label);
-        if (row.dots.size() > 1) {
+        if (c.joined && row.dots.size() > 1) {
             const auto [first, last] = std::minmax_element(row.dots.begin(), row.dots.end(),
                                                            [](auto& x, auto& z) { return x.value < z.value; });
             out += line(a.at(first->value), y, a.at(last->value), y, "range");
         }
+        for (const auto& d : row.dots)
+            if (d.range)
+                out += fmt::format(
+                    "<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-width='2'/>\n",
+                    a.at(d.range->first), y, a.at(d.range->second), y, color(d.mark));
         for (const auto& d : row.dots) out += shape(d.mark, a.at(d.value), y, row.strong);
     }
     return out + "</svg>\n";
@@ -136,12 +161,13 @@ std::string to_svg(const curve_chart& c) {
         for (const auto& [value, share] : k.points)
             if (value > 0 && share <= 0.999) least = std::min(least, value), most = std::max(most, value);
     if (least > most) return "";
+    constexpr std::array dashes{"", " stroke-dasharray='7 5'", " stroke-dasharray='2 3'"};
     constexpr double edge = 70, height = 340, legend_row = 22;
     constexpr std::size_t columns = 3;
     const std::size_t legend_rows = (c.curves.size() + columns - 1) / columns;
     const double upper = 40 + legend_row * static_cast<double>(legend_rows) + 12;
     const axis a{scale_kind::logarithmic, least, most, edge};
-    auto out = begin(c.title, upper + height + 50) + draw_axis(a, upper, upper + height, c.axis);
+    auto out = begin("curves", c.title, upper + height + 50) + draw_axis(a, upper, upper + height, c.axis);
     for (int percent = 0; percent <= 100; percent += 25) {
         const double y = upper + height * (1 - percent / 100.0);
         out += line(edge, y, width - right, y, "grid") + text(edge - 8, y + 5, "row", fmt::format("{} %", percent));
@@ -153,8 +179,8 @@ std::string to_svg(const curve_chart& c) {
             if (share <= 0.999)
                 path +=
                     fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", a.at(value), upper + height * (1 - share));
-        const auto paint = fmt::format("fill='none' stroke='{}' stroke-width='2.2'{}", color(k.color),
-                                       k.dashed ? " stroke-dasharray='7 5'" : "");
+        const auto paint =
+            fmt::format("fill='none' stroke='{}' stroke-width='2.2'{}", color(k.color), dashes.at(k.line));
         const std::size_t legend_line = i / columns, legend_column = i % columns;
         const double x = edge + static_cast<double>(legend_column) * (width - edge) / columns;
         const double y = 40 + legend_row * static_cast<double>(legend_line);

@@ -21,7 +21,7 @@ std::size_t comparison::differing() const {
 }
 
 comparison compare(const report& before, const report& after, double allowed) {
-    comparison c;
+    comparison c{.allowed = allowed};
     const auto first = ratios_of(before);
     auto second = ratios_of(after);
     for (const auto& [what, ratio] : first) {
@@ -30,11 +30,12 @@ comparison compare(const report& before, const report& after, double allowed) {
             c.only_one.push_back(what);
             continue;
         }
-        const auto [least, most] = std::minmax(ratio, same->second);
-        c.ratios.push_back({what, ratio, same->second, most > least * (1 + allowed)});
+        c.ratios.push_back({what, ratio, same->second});
+        c.ratios.back().differs = c.ratios.back().factor() > 1 + allowed;
         second.erase(same);
     }
     for (const auto& [what, ratio] : second) c.only_one.push_back(what);
+    std::stable_sort(c.ratios.begin(), c.ratios.end(), [](auto& x, auto& y) { return x.factor() < y.factor(); });
     return c;
 }
 

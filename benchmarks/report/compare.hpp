@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,15 +13,20 @@ struct difference {
     std::string what{};
     double before = 0, after = 0;
     bool differs = false;  ///< by more than was allowed
+
+    /// The larger by the smaller.
+    [[nodiscard]] double factor() const { return std::max(before, after) / std::min(before, after); }
 };
 
 /// Two runs, as far as they measured the same things. Only ratios: times of different runs are not comparable.
 struct comparison {
-    std::vector<difference> ratios{};
+    double allowed = 0;
+    std::vector<difference> ratios{};     ///< those that differ most come last
     std::vector<std::string> only_one{};  ///< ratios that one of the two does not have
 
     [[nodiscard]] std::size_t differing() const;
-    [[nodiscard]] bool agree() const { return differing() == 0; }
+    /// False as well if there is nothing to agree on.
+    [[nodiscard]] bool agree() const { return !ratios.empty() && differing() == 0; }
 };
 
 /// @param allowed 0.15: the larger of the two may be 15 % above the smaller

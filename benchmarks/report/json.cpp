@@ -11,7 +11,7 @@ namespace bench {
 namespace {
 
 using nlohmann::json;
-constexpr int format_version = 1;
+constexpr int format_version = 2;
 
 json number(const std::optional<double>& n) { return n && std::isfinite(*n) ? json(*n) : json(nullptr); }
 
@@ -22,24 +22,28 @@ json write(const figure& f) {
             {"unit", f.unit},
             {"value", number(f.value)},
             {"baseline", number(f.baseline)},
-            {"ratio", number(f.ratio)}};
+            {"ratio", number(f.ratio)},
+            {"range", f.range ? json{number(f.range->first), number(f.range->second)} : json(nullptr)}};
 }
 
 figure read_figure(const json& j) {
-    return {.name = j.at("name"),
-            .unit = j.at("unit"),
-            .value = number_in(j.at("value")).value_or(std::nan("")),
-            .baseline = number_in(j.at("baseline")),
-            .ratio = number_in(j.at("ratio"))};
+    figure f{.name = j.at("name"),
+             .unit = j.at("unit"),
+             .value = number_in(j.at("value")).value_or(std::nan("")),
+             .baseline = number_in(j.at("baseline")),
+             .ratio = number_in(j.at("ratio"))};
+    const auto least = [&](std::size_t i) { return number_in(j.at("range").at(i)); };
+    if (!j.at("range").is_null() && least(0) && least(1)) f.range = {*least(0), *least(1)};
+    return f;
 }
 
 json write(const measurement& m) {
     json figures = json::array(), distributions = json::array();
     for (const auto& f : m.figures) figures.push_back(write(f));
     for (const auto& d : m.distributions) distributions.push_back({{"who", d.who}, {"points", d.points}});
-    return {{"suite", m.suite},     {"back_end", m.back_end}, {"work", m.work},
-            {"clients", m.clients}, {"baseline", m.baseline}, {"ours", m.ours},
-            {"figures", figures},   {"note", m.note},         {"distributions", distributions}};
+    return {{"suite", m.suite}, {"back_end", m.back_end},        {"work", m.work}, {"clients", m.clients},
+            {"cpus", m.cpus},   {"baseline", m.baseline},        {"ours", m.ours}, {"figures", figures},
+            {"note", m.note},   {"distributions", distributions}};
 }
 
 measurement read_measurement(const json& j) {
@@ -47,6 +51,7 @@ measurement read_measurement(const json& j) {
                   .back_end = j.at("back_end"),
                   .work = j.at("work"),
                   .clients = j.at("clients"),
+                  .cpus = j.at("cpus"),
                   .baseline = j.at("baseline"),
                   .ours = j.at("ours"),
                   .note = j.at("note")};
@@ -72,7 +77,7 @@ std::string to_json(const report& r) {
     for (const auto& t : r.targets)
         targets.push_back({{"work", t.work},
                            {"bound", t.bound},
-                           {"value", number(t.value)},
+                           {"values", t.values},
                            {"verdict", to_string(t.outcome)},
                            {"note", t.note}});
     return json{{"rowlock_bench", format_version},
@@ -93,7 +98,7 @@ report report_in(std::string_view text) {
         for (const auto& t : j.at("targets"))
             r.targets.push_back({.work = t.at("work"),
                                  .bound = t.at("bound"),
-                                 .value = number_in(t.at("value")),
+                                 .values = t.at("values").get<std::vector<std::pair<std::string, double>>>(),
                                  .outcome = verdict_in(t.at("verdict")),
                                  .note = t.at("note")});
         return r;

@@ -1,5 +1,6 @@
 #include "report.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -19,7 +20,8 @@ std::string_view to_string(verdict v) noexcept {
 }
 
 std::string title_of(const measurement& m) {
-    return m.back_end + ", " + m.work + (m.clients.empty() ? "" : ", " + m.clients);
+    return m.back_end + ", " + m.work + (m.clients.empty() ? "" : ", " + m.clients) +
+           (m.cpus.empty() ? "" : ", " + m.cpus);
 }
 
 std::string show(double value) {
@@ -32,5 +34,12 @@ std::string show(double value) {
 }
 
 std::string show(const std::optional<double>& value) { return value ? show(*value) : ""; }
+
+std::string show_ratio(const figure& f) {
+    if (!f.ratio) return "";
+    if (!f.range) return fmt::format("{:.2f}", *f.ratio);
+    const auto off = std::max(f.range->second - *f.ratio, *f.ratio - f.range->first);
+    return fmt::format("{:.2f} ±{:.0f} %", *f.ratio, off / *f.ratio * 100);
+}
 
 }  // namespace bench

@@ -20,8 +20,9 @@ struct figure {
     std::string name{};  ///< "p50"
     std::string unit{};  ///< "us"
     double value = 0;
-    std::optional<double> baseline{};  ///< the same of the baseline
-    std::optional<double> ratio{};     ///< the median over blocks; not the quotient of the two above
+    std::optional<double> baseline{};                  ///< the same of the baseline
+    std::optional<double> ratio{};                     ///< the median over blocks; not the quotient of the two above
+    std::optional<std::pair<double, double>> range{};  ///< where the ratio is with 95 % confidence
 };
 
 /// One thing that was measured, of one back end.
@@ -30,6 +31,7 @@ struct measurement {
     std::string back_end{};  ///< "postgresql+lease"
     std::string work{};      ///< "mutex"
     std::string clients{};   ///< "8 threads"
+    std::string cpus{};      ///< "one CPU"; empty: a count, which does not depend on them
     std::string baseline{};  ///< "bare libpq"; empty: there is none, and so no claim
     bool ours = true;        ///< false: something else that users pick, to compare with
     std::vector<figure> figures{};
@@ -50,9 +52,10 @@ enum class verdict : std::uint8_t { met, missed, not_measured };
 struct target_row {
     std::string work{};
     std::string bound{};  ///< "at most 1.05"
-    std::optional<double> value{};
-    verdict outcome = verdict::not_measured;
-    std::string note{};  ///< why it was not measured, or what the value is
+    /// For each placement on CPUs; just one, with no name, for a count.
+    std::vector<std::pair<std::string, double>> values{};
+    verdict outcome = verdict::not_measured;  ///< met: under each placement
+    std::string note{};                       ///< why it was not measured, or what the value is
 };
 
 /// All that one run found: what the renderers read, and nothing else.
@@ -67,5 +70,7 @@ struct report {
 /// How numbers are shown everywhere: three significant digits, more for what is large.
 [[nodiscard]] std::string show(double value);
 [[nodiscard]] std::string show(const std::optional<double>& value);
+/// "1.04 ±2 %": a ratio, and how far its range goes; empty if there is none.
+[[nodiscard]] std::string show_ratio(const figure& f);
 
 }  // namespace bench

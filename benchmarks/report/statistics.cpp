@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace bench {
 
@@ -36,11 +37,38 @@ std::vector<std::pair<double, double>> distribution_points(std::span<const doubl
     return points;
 }
 
-double ratio_of_blocks(std::span<const double> ours, std::span<const double> theirs) {
+std::optional<ratio_estimate> ratio_of_blocks(std::span<const double> ours, std::span<const double> theirs) {
     std::vector<double> ratios;
+    // A block in which the baseline did nothing is an infinite ratio: it counts as what it is.
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
-        if (ours[i] > 0 && theirs[i] > 0) ratios.push_back(ours[i] / theirs[i]);
-    return median(std::move(ratios));
+        ratios.push_back(theirs[i] > 0 ? ours[i] / theirs[i] : std::numeric_limits<double>::infinity());
+    if (!std::isfinite(median(ratios))) return std::nullopt;
+    if (ratios.empty()) return std::nullopt;
+    ratio_estimate r{.value = median(ratios)};
+    // How many of n are below the median is binomial: n/2 on average, with a deviation of sqrt(n)/2.
+    const auto n = static_cast<double>(ratios.size());
+    if (ratios.size() >= 6) {
+        std::sort(ratios.begin(), ratios.end());
+        const auto below = static_cast<std::size_t>(std::max(0.0, std::floor(n / 2 - 1.96 * std::sqrt(n) / 2)));
+        r.range = {ratios[below], ratios[ratios.size() - 1 - below]};
+    }
+    return r;
+}
+
+std::optional<ratio_estimate> ratio_of_percentiles(std::span<const std::vector<std::int64_t>> ours,
+                                                   std::span<const std::vector<std::int64_t>> theirs, double percent) {
+    const double enough = 10 / (1 - percent / 100);
+    std::vector<double> a, b;
+    std::vector<std::int64_t> x, y;
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+        x.insert(x.end(), ours[i].begin(), ours[i].end());
+        y.insert(y.end(), theirs[i].begin(), theirs[i].end());
+        if (static_cast<double>(std::min(x.size(), y.size())) < enough) continue;
+        a.push_back(percentile(sorted_microseconds(x), percent));
+        b.push_back(percentile(sorted_microseconds(y), percent));
+        x.clear(), y.clear();
+    }
+    return ratio_of_blocks(a, b);
 }
 
 double fairness(std::span<const std::size_t> shares) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -20,9 +21,24 @@ namespace bench {
 /// Points (value, share of all that are not greater) of the distribution of `sorted`, enough to draw it.
 [[nodiscard]] std::vector<std::pair<double, double>> distribution_points(std::span<const double> sorted);
 
+/// A ratio, and how sure it is.
+struct ratio_estimate {
+    double value = 0;
+    /// The 95 % confidence interval of the median, by the ranks of the blocks; empty if there are fewer than six.
+    std::optional<std::pair<double, double>> range{};
+};
+
 /// How two series of blocks that were run in turns relate: the median of the ratios of one block to its partner. What
-/// disturbs the machine for a while disturbs both partners, and few blocks. Pairs with a zero or a gap do not count.
-[[nodiscard]] double ratio_of_blocks(std::span<const double> ours, std::span<const double> theirs);
+/// disturbs the machine for a while disturbs both partners, and few blocks. Empty if nothing can be said: there are no
+/// pairs, or in the middle one the baseline did nothing.
+[[nodiscard]] std::optional<ratio_estimate> ratio_of_blocks(std::span<const double> ours,
+                                                            std::span<const double> theirs);
+
+/// The same for a percentile, of durations that are kept block by block. Neighboring blocks are put together until ten
+/// durations on either side are beyond the percentile, as fewer say nothing about it. Empty if there are not so many.
+[[nodiscard]] std::optional<ratio_estimate> ratio_of_percentiles(std::span<const std::vector<std::int64_t>> ours,
+                                                                 std::span<const std::vector<std::int64_t>> theirs,
+                                                                 double percent);
 
 /// The smallest by the largest.
 [[nodiscard]] double fairness(std::span<const std::size_t> shares);

@@ -32,7 +32,7 @@ grid grid_of(const std::vector<const measurement*>& suite) {
     for (const auto* m : suite)
         for (const auto& f : m->figures)
             if (std::find(heads.begin(), heads.end(), head_of(f)) == heads.end()) heads.push_back(head_of(f));
-    grid g{{"back end", "work", "clients"}};
+    grid g{{"back end", "work", "clients", "CPUs"}};
     g.front().insert(g.front().end(), heads.begin(), heads.end());
     const auto add = [&](std::vector<std::string> row, const measurement& m, auto value) {
         for (const auto& head : heads) {
@@ -44,23 +44,35 @@ grid grid_of(const std::vector<const measurement*>& suite) {
     };
     for (const auto* m : suite) {
         const auto* mark = m->ours ? m->baseline.empty() ? " (no baseline)" : "" : " (for comparison)";
-        add({m->back_end, m->work + mark, m->clients}, *m, [](const figure& f) { return show(f.value); });
+        add({m->back_end, m->work + mark, m->clients, m->cpus}, *m, [](const figure& f) { return show(f.value); });
         if (m->baseline.empty()) continue;
-        add({"", "  " + m->baseline, ""}, *m, [](const figure& f) { return show(f.baseline); });
+        add({"", "  " + m->baseline, "", ""}, *m, [](const figure& f) { return show(f.baseline); });
         const bool ratios =
             std::any_of(m->figures.begin(), m->figures.end(), [](auto& f) { return f.ratio.has_value(); });
-        if (ratios)
-            add({"", "  ratio", ""}, *m,
-                [](const figure& f) { return f.ratio ? fmt::format("{:.2f}", *f.ratio) : ""; });
+        if (ratios) add({"", "  ratio", "", ""}, *m, [](const figure& f) { return show_ratio(f); });
     }
     return g;
 }
 
 grid grid_of(const std::vector<target_row>& targets) {
-    grid g{{"work", "bound", "measured", "", "note"}};
+    // One column for each placement, and one for what is counted.
+    std::vector<std::string> columns;
     for (const auto& t : targets)
-        g.push_back({t.work, t.bound, t.value ? fmt::format("{:.4g}", *t.value) : "", std::string{to_string(t.outcome)},
-                     t.note});
+        for (const auto& [cpus, value] : t.values)
+            if (std::find(columns.begin(), columns.end(), cpus) == columns.end()) columns.push_back(cpus);
+    std::sort(columns.begin(), columns.end());
+    grid g{{"work", "bound"}};
+    for (const auto& cpus : columns) g.front().push_back(cpus.empty() ? "counted" : cpus);
+    g.front().insert(g.front().end(), {"", "note"});
+    for (const auto& t : targets) {
+        std::vector<std::string> row{t.work, t.bound};
+        for (const auto& cpus : columns) {
+            const auto v = std::find_if(t.values.begin(), t.values.end(), [&](auto& x) { return x.first == cpus; });
+            row.push_back(v == t.values.end() ? "" : fmt::format("{:.4g}", v->second));
+        }
+        row.insert(row.end(), {std::string{to_string(t.outcome)}, t.note});
+        g.push_back(std::move(row));
+    }
     return g;
 }
 
@@ -87,11 +99,11 @@ std::string format(const grid& g, std::size_t left) {
 std::string to_text(const report& r) {
     std::string out;
     for (const auto& [suite, measurements] : by_suite(r)) {
-        out += "\n" + suite + "\n\n" + format(grid_of(measurements), 3);
+        out += "\n" + suite + "\n\n" + format(grid_of(measurements), 4);
         for (const auto* m : measurements)
             if (!m->note.empty()) out += "  " + title_of(*m) + ": " + m->note + "\n";
     }
-    if (!r.targets.empty()) out += "\ntargets\n\n" + format(grid_of(r.targets), 5);
+    if (!r.targets.empty()) out += "\ntargets\n\n" + format(grid_of(r.targets), 99);
     return out;
 }
 
@@ -99,10 +111,13 @@ std::string to_text(const comparison& c) {
     grid g{{"ratio to the baseline", "first", "second", "difference"}};
     for (const auto& d : c.ratios)
         g.push_back({d.what, fmt::format("{:.2f}", d.before), fmt::format("{:.2f}", d.after),
-                     fmt::format("{:+.0f} %{}", (d.after / d.before - 1) * 100, d.differs ? " <--" : "")});
+                     fmt::format("{}{:.1f} %{}", d.after < d.before ? "-" : "+", (d.factor() - 1) * 100,
+                                 d.differs ? " <-- disagree" : "")});
     auto out = format(g, 1);
     for (const auto& what : c.only_one) out += "only in one of them: " + what + "\n";
-    return out + fmt::format("{} of {} ratios differ by more than allowed\n", c.differing(), c.ratios.size());
+    if (c.ratios.empty()) return out + "the two have no ratio in common\n";
+    return out +
+           fmt::format("{} of {} ratios differ by more than {:g} %\n", c.differing(), c.ratios.size(), c.allowed * 100);
 }
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 #include "crowd.hpp"
 
+#include <algorithm>
 #include <future>
 #include <stdexcept>
 #include <thread>
@@ -47,7 +48,8 @@ private:
     child child_;
 };
 
-crowd::crowd(client_spec s, std::size_t clients, std::size_t locks, place where) : locks_{locks} {
+crowd::crowd(client_spec s, std::size_t clients, std::size_t locks, place where, const placer& cpus)
+    : locks_{locks}, cpus_{cpus} {
     if (locks == 0 || locks > most_locks) throw std::invalid_argument{fmt::format("1 to {} locks", most_locks)};
     const auto name = s.lock;
     for (std::size_t i = 0; i < clients; ++i) {
@@ -79,12 +81,14 @@ std::vector<outcome> crowd::contest(nanoseconds time, nanoseconds hold, nanoseco
         members_[i]->start({.what = job::contest,
                             .hold_ns = hold.count(),
                             .think_ns = think.count(),
+                            .cpu = cpus_.cpu_of(i, locks_).value_or(-1),
                             .client = static_cast<std::uint32_t>(i),
                             .lock = static_cast<std::uint32_t>(i % locks_)});
     while (page_->ready < members_.size()) std::this_thread::sleep_for(std::chrono::microseconds{20});
     page_->started = true;
-    const auto until = now() + time;
-    while (!page_->over && now() < until) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    // Seldom: this thread runs where the clients do.
+    for (const auto until = now() + time; !page_->over && now() < until;)
+        std::this_thread::sleep_for(std::min<nanoseconds>(until - now(), std::chrono::milliseconds{10}));
     page_->over = true;
     std::vector<outcome> all;
     for (auto& m : members_) all.push_back(m->finish());

@@ -9,6 +9,7 @@
 
 #include "job.hpp"
 #include "page.hpp"
+#include "placement.hpp"
 
 namespace bench {
 
@@ -24,7 +25,8 @@ enum class place : std::uint8_t { threads, processes };
 class crowd {
 public:
     /// @param locks how many there are; the clients are dealt to them in turn
-    crowd(client_spec s, std::size_t clients, std::size_t locks, place where);
+    /// @param cpus has placed this process already, and knows each client's CPU
+    crowd(client_spec s, std::size_t clients, std::size_t locks, place where, const placer& cpus);
     ~crowd();
     crowd(const crowd&) = delete;
     crowd& operator=(const crowd&) = delete;
@@ -45,6 +47,7 @@ private:
 
     shared_page page_;
     std::size_t locks_;
+    const placer& cpus_;
     std::vector<std::unique_ptr<member>> members_;
 };
 

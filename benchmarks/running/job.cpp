@@ -5,15 +5,17 @@
 #include <exception>
 #include <thread>
 
+#include "placement.hpp"
+
 namespace bench {
 namespace {
 
 // The first of a block find cold caches and a clock of the CPU that is still slow.
-constexpr std::int64_t thrown_away = 2;
+std::int64_t thrown_away(std::int64_t times) { return 2 + times / 20; }
 
 void run_cycles(const job& j, client& c, outcome& o) {
     o.durations_ns.reserve(static_cast<std::size_t>(j.times));
-    for (std::int64_t i = -thrown_away; i < j.times; ++i) {
+    for (std::int64_t i = -thrown_away(j.times); i < j.times; ++i) {
         const auto began = now();
         c.take();
         c.give_back();
@@ -53,6 +55,7 @@ void spin(nanoseconds t) {
 outcome execute(const job& j, client& c, page& p) noexcept {
     outcome o;
     try {
+        if (j.cpu >= 0) stay_on(j.cpu);
         switch (j.what) {
             case job::cycles:
                 run_cycles(j, c, o);

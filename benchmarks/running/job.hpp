@@ -21,6 +21,7 @@ struct job {
     kind what = cycles;
     std::int64_t times = 0;
     std::int64_t hold_ns = 0, think_ns = 0;
+    std::int32_t cpu = -1;               ///< where the client runs; -1: where it is
     std::uint32_t client = 0, lock = 0;  ///< which of the clients, and at which lock of the page
 };
 

@@ -29,12 +29,6 @@ std::string processor_info(std::string_view key) {
     return "";
 }
 
-int cpus_allowed() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-}
-
 std::size_t cpu_in(std::string_view text) {
     std::size_t n = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -54,7 +48,7 @@ std::vector<std::pair<std::string, std::string>> describe_run(const settings& s)
         {"machine", fmt::format("{} cores{}, {}, {} {}", std::thread::hardware_concurrency(),
                                 virtual_machine ? " VM" : "", processor_info("model name"),
                                 static_cast<const char*>(system.sysname), static_cast<const char*>(system.release))},
-        {"CPUs used", fmt::format("{}; the scheduler places clients and servers on them", cpus_allowed())},
+        {"CPUs used", s.cpus->description()},
         {"library", fmt::format("rowlock {}, compiler {}", ROWLOCK_VERSION, __VERSION__)},
         {"settings", fmt::format("{}; {} clients, hold {} us, think {} us", s.quick ? "quick" : "full", s.clients,
                                  s.hold.count() / 1000, s.think.count() / 1000)}};
@@ -69,7 +63,13 @@ std::vector<std::pair<std::string, std::string>> describe_run(const settings& s)
     return about;
 }
 
-void stay_on(const std::string& cpus) {
+std::string load() {
+    std::string first;
+    std::ifstream{"/proc/loadavg"} >> first;
+    return first;
+}
+
+void limit_to(const std::string& cpus) {
     cpu_set_t set;
     CPU_ZERO(&set);
     std::istringstream parts{cpus};

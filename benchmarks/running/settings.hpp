@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "placement.hpp"
 #include "progress.hpp"
 
 namespace bench {
@@ -20,6 +21,7 @@ struct settings {
     std::size_t blocks = 0;  ///< 0: as many as the suite thinks right
     bool targets = false;    ///< measure all that the targets need, and only that
     progress* shown = nullptr;
+    placer* cpus = nullptr;
 
     [[nodiscard]] std::size_t blocks_or(std::size_t quick_blocks, std::size_t full_blocks) const {
         return blocks > 0 ? blocks : quick ? quick_blocks : full_blocks;

@@ -1,22 +1,22 @@
 #include "surroundings.hpp"
 
-#include <spawn.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <chrono>
-#include <csignal>
+#include <cerrno>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <stdexcept>
 #include <system_error>
-#include <thread>
 
 #include <rowlock/schema.hpp>
 
 #ifdef ROWLOCK_HAVE_POSTGRES
 #include <tests/support/postgres_server.hpp>
+#else
+namespace rowlock::test {
+class postgres_server {};
+}  // namespace rowlock::test
 #endif
 
 namespace bench {
@@ -30,92 +30,101 @@ std::filesystem::path new_directory(const std::filesystem::path& where) {
 
 }  // namespace
 
-#ifndef ROWLOCK_HAVE_POSTGRES
-}  // namespace bench
-namespace rowlock::test {
-class postgres_server {};
-}  // namespace rowlock::test
-namespace bench {
-#endif
+template <class Start>
+void surroundings::attempt(const char* what, Start start) {
+    try {
+        start();
+    } catch (const std::exception& e) {
+        left_out_.push_back(std::string{what} + ": " + e.what());
+    }
+}
 
-surroundings::surroundings(const std::filesystem::path& where) : directory_{new_directory(where)} {}
+surroundings::surroundings(const std::filesystem::path& where) : directory_{new_directory(where)} {
+    urls_.emplace_back("memory:");
+    add_sqlite();
+    add_postgres();
+    add_sqlserver();
+    urls_.push_back("flock:" + directory_.string());
+    add_redis();
+    add_mariadb();
+}
 
 surroundings::~surroundings() {
-    if (redis_ > 0) {
-        kill(redis_, SIGTERM);
-        waitpid(redis_, nullptr, 0);
-    }
+    others_.clear();
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);
 }
 
-std::vector<std::string> surroundings::urls() {
-    std::vector<std::string> all{"memory:"};
-    add_sqlite(all);
-    add_postgres(all);
-#ifdef ROWLOCK_HAVE_SQLSERVER
-    // None can be started here.
-    if (const char* server = std::getenv("ROWLOCK_TEST_SQLSERVER"))
-        all.push_back(std::string{"sqlserver+applock:"} + server);
-#endif
-    all.push_back("flock:" + directory_.string());
-    add_redis(all);
-    return all;
-}
-
-void surroundings::add_sqlite(std::vector<std::string>& urls) const {
+void surroundings::add_sqlite() {
 #ifdef ROWLOCK_HAVE_SQLITE
     const auto url = "sqlite:" + (directory_ / "locks.db").string();
     rowlock::open_schema(url).migrate();
-    urls.push_back(url);
-#else
-    (void)urls;
+    urls_.push_back(url);
 #endif
 }
 
-void surroundings::add_postgres(std::vector<std::string>& urls) {
+void surroundings::add_postgres() {
 #ifdef ROWLOCK_HAVE_POSTGRES
-    try {
+    attempt("PostgreSQL", [&] {
         // A statement of the library is longer than what the server shows by default; and 100,000 advisory locks need
         // room in its table.
         postgres_ = std::make_unique<rowlock::test::postgres_server>(std::vector<std::string>{
             "fsync = on", "track_activity_query_size = 16384", "max_locks_per_transaction = 1024"});
+        pid_t postmaster = 0;
+        if (!(std::ifstream{postgres_->directory() + "/data/postmaster.pid"} >> postmaster))
+            throw std::runtime_error{"the server does not tell its process"};
         const auto uri = postgres_->uri(postgres_->new_database());
         rowlock::open_schema("postgresql+lease:" + uri).migrate();
-        urls.push_back("postgresql+advisory:" + uri);
-        urls.push_back("postgresql+lease:" + uri);
-    } catch (const std::exception& e) {
-        left_out_.push_back(std::string{"PostgreSQL: "} + e.what());
-    }
-#else
-    (void)urls;
+        for (const auto* scheme : {"postgresql+advisory:", "postgresql+lease:"}) {
+            urls_.push_back(scheme + uri);
+            servers_.emplace(scheme + uri, postmaster);
+        }
+    });
 #endif
 }
 
-void surroundings::add_redis(std::vector<std::string>& urls) {
+void surroundings::add_sqlserver() {
+#ifdef ROWLOCK_HAVE_SQLSERVER
+    // None can be started here.
+    if (const char* server = std::getenv("ROWLOCK_TEST_SQLSERVER"))
+        urls_.push_back(std::string{"sqlserver+applock:"} + server);
+#endif
+}
+
+void surroundings::add_redis() {
 #ifdef ROWLOCK_BENCH_REDIS
-    auto socket = (directory_ / "redis.sock").string(), directory = directory_.string();
-    const std::string words[]{"redis-server", "--port",  "0",         "--unixsocket",          socket, "--save", "",
-                              "--dir",        directory, "--logfile", directory + "/redis.log"};
-    std::vector<char*> argv;
-    for (const auto& w : words) argv.push_back(const_cast<char*>(w.c_str()));
-    argv.push_back(nullptr);
-    if (posix_spawnp(&redis_, "redis-server", nullptr, nullptr, argv.data(), environ) != 0) {
-        redis_ = -1;
-        left_out_.emplace_back("Redis: there is no redis-server");
-        return;
-    }
-    for (int i = 0; i < 250; ++i) {
-        struct stat s {};
-        if (stat(socket.c_str(), &s) == 0) {
-            urls.push_back("redis:" + socket);
-            return;
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds{20});
-    }
-    left_out_.emplace_back("Redis: the server did not start");
-#else
-    (void)urls;
+    attempt("Redis", [&] {
+        const auto directory = directory_.string(), socket = directory + "/redis.sock";
+        const std::vector<std::string> command{"redis-server", "--port", "0",     "--unixsocket", socket,
+                                               "--save",       "",       "--dir", directory};
+        others_.push_back(std::make_unique<server_process>(command, socket));
+        urls_.push_back("redis:" + socket);
+        servers_.emplace(urls_.back(), others_.back()->pid());
+    });
+#endif
+}
+
+void surroundings::add_mariadb() {
+#ifdef ROWLOCK_BENCH_MARIADB
+    attempt("MariaDB", [&] {
+        // Locks are all that is asked of it: it needs neither users nor tables.
+        const auto directory = directory_.string() + "/mariadb", socket = directory + ".sock";
+        std::filesystem::create_directory(directory);
+        std::vector<std::string> command{"mariadbd",
+                                         "--no-defaults",
+                                         "--skip-grant-tables",
+                                         "--skip-networking",
+                                         "--innodb=OFF",
+                                         "--default-storage-engine=Aria",
+                                         "--datadir=" + directory,
+                                         "--socket=" + socket,
+                                         "--log-error=" + directory + "/log",
+                                         "--pid-file=" + directory + "/pid"};
+        if (geteuid() == 0) command.emplace_back("--user=root");
+        others_.push_back(std::make_unique<server_process>(command, socket));
+        urls_.push_back("mariadb:" + socket);
+        servers_.emplace(urls_.back(), others_.back()->pid());
+    });
 #endif
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include <report/statistics.hpp>
 #include <running/crowd.hpp>
 
+#include "rows.hpp"
 #include "suites.hpp"
 
 // Several clients at once, on one lock or on several.
@@ -21,25 +23,31 @@ using namespace std::chrono_literals;
 
 // What the blocks of one side brought.
 struct contestant {
-    std::vector<std::int64_t> hand_overs{}, waits{};
-    std::vector<double> per_second{}, hand_over_p50{}, hand_over_p99{};
+    std::vector<std::vector<std::int64_t>> hand_overs{};  // of each block
+    std::vector<std::int64_t> waits{};
+    std::vector<double> per_second{};
     std::vector<std::size_t> shares{};
 
     void add(const std::vector<outcome>& all, nanoseconds turn) {
         shares.resize(all.size());
-        std::vector<std::int64_t> now;
+        auto& block = hand_overs.emplace_back();
         std::size_t grants = 0;
         for (std::size_t i = 0; i < all.size(); ++i) {
             waits.insert(waits.end(), all[i].durations_ns.begin(), all[i].durations_ns.end());
-            now.insert(now.end(), all[i].hand_overs_ns.begin(), all[i].hand_overs_ns.end());
+            block.insert(block.end(), all[i].hand_overs_ns.begin(), all[i].hand_overs_ns.end());
             shares[i] += all[i].durations_ns.size();
             grants += all[i].durations_ns.size();
         }
-        hand_overs.insert(hand_overs.end(), now.begin(), now.end());
-        const auto sorted = sorted_microseconds(now);
-        hand_over_p50.push_back(percentile(sorted, 50));
-        hand_over_p99.push_back(percentile(sorted, 99));
         per_second.push_back(static_cast<double>(grants) / std::chrono::duration<double>{turn}.count());
+    }
+    [[nodiscard]] std::vector<double> all_hand_overs() const {
+        std::vector<std::int64_t> all;
+        for (const auto& block : hand_overs) all.insert(all.end(), block.begin(), block.end());
+        return sorted_microseconds(all);
+    }
+    [[nodiscard]] std::vector<double> all_waits() const { return sorted_microseconds(waits); }
+    [[nodiscard]] double grants() const {
+        return static_cast<double>(std::accumulate(shares.begin(), shares.end(), std::size_t{0}));
     }
 };
 
@@ -52,58 +60,73 @@ void add(measurement& m, const char* name, const char* unit, const contestant& o
     m.figures.push_back(std::move(f));
 }
 
+void add_hand_overs(measurement& m, const contestant& ours, const contestant* theirs) {
+    for (const double percent : {50, 99}) {
+        const auto name = fmt::format("hand-over p{}", percent);
+        add(m, name.c_str(), "us", ours, theirs,
+            [&](const contestant& c) { return percentile(c.all_hand_overs(), percent); });
+        if (!theirs) continue;
+        const auto ratio = ratio_of_percentiles(ours.hand_overs, theirs->hand_overs, percent);
+        set_ratio(m.figures.back(), ratio);
+        if (!ratio) m.note += fmt::format("Too few hand-overs for a ratio of their p{}. ", percent);
+    }
+}
+
 void add_figures(measurement& m, const contestant& ours, const contestant* theirs, bool shared_lock) {
-    const auto ratio = [&](const std::vector<double> contestant::*blocks) {
-        if (theirs) m.figures.back().ratio = ratio_of_blocks(ours.*blocks, theirs->*blocks);
-    };
     add(m, "throughput", "/s", ours, theirs, [](const contestant& c) { return median(c.per_second); });
-    ratio(&contestant::per_second);
-    const auto percentiles = [&](const char* name, const char* name_99, auto member, bool ratios) {
-        const auto at = [member](double percent) {
-            return
-                [member, percent](const contestant& c) { return percentile(sorted_microseconds(c.*member), percent); };
-        };
-        add(m, name, "us", ours, theirs, at(50));
-        if (ratios) ratio(&contestant::hand_over_p50);
-        add(m, name_99, "us", ours, theirs, at(99));
-        if (ratios) ratio(&contestant::hand_over_p99);
-    };
-    if (shared_lock) percentiles("hand-over p50", "hand-over p99", &contestant::hand_overs, true);
-    percentiles("wait p50", "wait p99", &contestant::waits, false);
-    add(m, "wait max", "us", ours, theirs,
-        [](const contestant& c) { return percentile(sorted_microseconds(c.waits), 100); });
+    if (theirs) set_ratio(m.figures.back(), ratio_of_blocks(ours.per_second, theirs->per_second));
+    if (shared_lock) add_hand_overs(m, ours, theirs);
+    add(m, "wait p50", "us", ours, theirs, [](const contestant& c) { return percentile(c.all_waits(), 50); });
+    add(m, "wait p99", "us", ours, theirs, [](const contestant& c) { return percentile(c.all_waits(), 99); });
+    add(m, "wait max", "us", ours, theirs, [](const contestant& c) { return percentile(c.all_waits(), 100); });
     if (shared_lock) add(m, "fairness", "", ours, theirs, [](const contestant& c) { return fairness(c.shares); });
+    add(m, "n", "", ours, theirs, [](const contestant& c) { return c.grants(); });
     const auto points = [&](const contestant& c) {
-        return distribution_points(sorted_microseconds(shared_lock ? c.hand_overs : c.waits));
+        return distribution_points(shared_lock ? c.all_hand_overs() : c.all_waits());
     };
     m.distributions.push_back({m.ours ? "rowlock" : m.back_end, points(ours)});
     if (theirs) m.distributions.push_back({m.baseline, points(*theirs)});
 }
 
+// How long a contest lasts: until there are so many grants, within limits.
+constexpr double grants_in_a_turn = 400;
+constexpr nanoseconds shortest_turn = 100ms, longest_turn = 500ms, longest_quick_turn = 300ms;
+
 // One row of the table, measured in several passes over all rows; see latency.cpp for why.
 class row {
 public:
-    row(std::string url, place where, std::size_t clients, std::size_t locks, nanoseconds hold, nanoseconds think)
-        : url_{std::move(url)}, where_{where}, clients_{clients}, locks_{locks}, hold_{hold}, think_{think} {
+    row(const settings& s, std::string url, place where, std::size_t locks, placement cpus)
+        : url_{std::move(url)},
+          where_{where},
+          cpus_{cpus},
+          clients_{s.clients},
+          locks_{locks},
+          hold_{locks == s.locks ? s.hold : 0ns},
+          think_{s.think},
+          longest_{s.quick ? longest_quick_turn : longest_turn} {
         const auto& kind = back_end_of(url_);
         m_ = {.suite = "contention",
               .back_end = name_of(url_),
               .work = locks == 1 ? "one lock" : fmt::format("{} locks", locks),
-              .clients = describe(clients, where),
+              .clients = describe(clients_, where),
+              .cpus = std::string{to_string(cpus)},
               .ours = kind.library};
     }
 
     [[nodiscard]] std::string title() const { return title_of(m_); }
+    [[nodiscard]] placement cpus() const noexcept { return cpus_; }
 
-    void pass(std::size_t blocks, nanoseconds turn) {
+    void pass(placer& cpus, std::size_t blocks) {
+        cpus.place(cpus_, url_);
         std::array<std::unique_ptr<crowd>, sides.size()> crowds;
+        nanoseconds turn = shortest_turn;
         for (std::size_t i = 0; i < sides.size(); ++i) {
             if (sides.at(i) == side::polling && locks_ > 1) continue;
             const client_spec spec{.url = url_, .who = sides.at(i), .lock = "contention", .contended = true};
-            auto c = std::make_unique<crowd>(spec, clients_, locks_, where_);
+            auto c = std::make_unique<crowd>(spec, clients_, locks_, where_, cpus);
             if (!c->exists()) continue;
             exists_.at(i) = true;
-            (void)c->contest(turn / 5, hold_, think_);  // warms up
+            turn = std::max(turn, enough_for(*c));
             crowds.at(i) = std::move(c);
         }
         for (std::size_t b = 0; b < blocks; ++b)
@@ -128,12 +151,22 @@ public:
     }
 
 private:
+    // Finds out in a contest that warms up.
+    nanoseconds enough_for(crowd& c) const {
+        constexpr nanoseconds warm_up = 50ms;
+        double grants = 0;
+        for (const auto& o : c.contest(warm_up, hold_, think_)) grants += static_cast<double>(o.durations_ns.size());
+        const std::chrono::duration<double> each = warm_up / std::max(grants, 1.0);
+        return std::min(longest_, std::chrono::duration_cast<nanoseconds>(grants_in_a_turn * each));
+    }
+
     static constexpr std::array sides{side::rowlock, side::baseline, side::polling};
 
     const std::string url_;
     const place where_;
+    const placement cpus_;
     const std::size_t clients_, locks_;
-    const nanoseconds hold_, think_;
+    const nanoseconds hold_, think_, longest_;
     measurement m_;
     std::array<bool, sides.size()> exists_{};
     std::array<contestant, sides.size()> results_;
@@ -144,18 +177,22 @@ private:
 void measure_contention(const settings& s, report& r) {
     std::vector<row> rows;
     for (const auto& url : s.urls) {
-        rows.emplace_back(url, place::threads, s.clients, s.locks, s.hold, s.think);
-        if (back_end_of(url).processes && !s.targets)
-            rows.emplace_back(url, place::processes, s.clients, s.locks, s.hold, s.think);
-        // A lock for each: what they lose by being several.
-        if (s.locks == 1) rows.emplace_back(url, place::threads, s.clients, s.clients, nanoseconds{0}, s.think);
+        const auto& kind = back_end_of(url);
+        if (s.targets && !(kind.library && kind.server)) continue;  // no target asks for it
+        for (const auto cpus : s.cpus->placements(url, true)) {
+            rows.emplace_back(s, url, place::threads, s.locks, cpus);
+            if (kind.processes && !s.quick && !s.targets) rows.emplace_back(s, url, place::processes, s.locks, cpus);
+            // A lock for each: what they lose by being several.
+            if (s.locks == 1) rows.emplace_back(s, url, place::threads, s.clients, cpus);
+        }
     }
-    const auto blocks = s.blocks_or(2, 4);
-    const std::size_t passes = s.quick ? 3 : 12;
+    const auto blocks = s.blocks_or(3, 4);
+    const std::size_t passes = s.quick ? 2 : 10;
+    const auto order = in_order_of_placement(rows);
     for (std::size_t pass = 0; pass < passes; ++pass)
-        for (std::size_t i = 0; i < rows.size(); ++i) {
-            s.shown->show("contention: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());
-            rows[i].pass(blocks, s.quick ? 150ms : 250ms);
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            s.shown->show("contention: " + order[i]->title(), pass * order.size() + i, passes * order.size());
+            order[i]->pass(*s.cpus, blocks);
         }
     for (const auto& row : rows) row.add_to(r);
 }

@@ -7,12 +7,15 @@
 #include <report/statistics.hpp>
 #include <running/crowd.hpp>
 
+#include "rows.hpp"
 #include "suites.hpp"
 
 // One client, and nobody else about.
 
 namespace bench {
 namespace {
+
+using namespace std::chrono_literals;
 
 // What the blocks of one side brought.
 struct series {
@@ -26,6 +29,8 @@ struct series {
     }
 };
 
+constexpr std::size_t fewest = 8;  // pairs of blocks in a pass, however slow the disk is
+
 // As many cycles as make a block that is short beside what disturbs a machine, and long beside the change of sides.
 std::int64_t cycles_in_a_block(crowd& clients) {
     constexpr double block_us = 5000;
@@ -34,30 +39,36 @@ std::int64_t cycles_in_a_block(crowd& clients) {
                                     2000);
 }
 
-// One row of the table. It is measured in several passes over all rows, each with new connections: the scheduler's
-// choice of CPUs for a connection's two ends, which may last as long as the connection, is drawn several times.
+// One row of the table. It is measured in several passes over all rows, each with new connections: what memory or what
+// session a connection happened to get lasts as long as it does.
 class row {
 public:
-    row(std::string url, work w, place where) : url_{std::move(url)}, work_{w}, where_{where} {
+    row(std::string url, work w, place where, placement cpus)
+        : url_{std::move(url)}, work_{w}, where_{where}, cpus_{cpus} {
         const auto& kind = back_end_of(url_);
         m_ = {.suite = "latency",
               .back_end = name_of(url_),
               .work = std::string{to_string(w)},
               .clients = describe(1, where),
+              .cpus = std::string{to_string(cpus)},
               .ours = kind.library};
     }
 
     [[nodiscard]] std::string title() const { return title_of(m_); }
+    [[nodiscard]] placement cpus() const noexcept { return cpus_; }
 
-    void pass(std::size_t blocks) {
+    /// As many pairs of blocks as fit into `time`, or `blocks` if that is not 0.
+    void pass(placer& cpus, nanoseconds time, std::size_t blocks) {
+        cpus.place(cpus_, url_);
         client_spec spec{.url = url_, .what = work_, .lock = "latency " + m_.work};
-        crowd ours{spec, 1, 1, where_};
+        crowd ours{spec, 1, 1, where_, cpus};
         spec.who = side::baseline;
-        crowd theirs{spec, 1, 1, where_};
+        crowd theirs{spec, 1, 1, where_, cpus};
         paired_ = theirs.exists();
         const auto times = cycles_in_a_block(ours);
         if (paired_) (void)cycles_in_a_block(theirs);
-        for (std::size_t b = 0; b < blocks; ++b) {
+        const auto until = now() + time;
+        for (std::size_t b = 0; blocks > 0 ? b < blocks : b < fewest || now() < until; ++b) {
             // Who comes first changes, as the second of two may profit from the first.
             if (paired_ && b % 2 == 1) theirs_.run(theirs, times);
             ours_.run(ours, times);
@@ -73,12 +84,13 @@ public:
             if (paired_) m_.figures.back().baseline = percentile(base, percent);
         };
         add("p50", 50);
-        if (paired_) m_.figures.back().ratio = ratio_of_blocks(ours_.p50, theirs_.p50);
+        if (paired_) set_ratio(m_.figures.back(), ratio_of_blocks(ours_.p50, theirs_.p50));
         add("p90", 90);
         add("p99", 99);
         add("p99.9", 99.9);
         add("max", 100);
         m_.figures.push_back({.name = "n", .unit = "", .value = static_cast<double>(sorted.size())});
+        if (paired_) m_.figures.back().baseline = static_cast<double>(base.size());
         m_.distributions.push_back({m_.ours ? "rowlock" : m_.back_end, distribution_points(sorted)});
         if (paired_) m_.distributions.push_back({m_.baseline, distribution_points(base)});
         return m_;
@@ -88,28 +100,42 @@ private:
     const std::string url_;
     const work work_;
     const place where_;
+    const placement cpus_;
     measurement m_;
     bool paired_ = false;
     series ours_, theirs_;
 };
 
+bool is_wanted(const settings& s, const std::string& url, work w, place where) {
+    const auto& kind = back_end_of(url);
+    if (!supports(url, w)) return false;
+    if (where == place::processes) return w == work::mutex && kind.processes && !s.targets;
+    const bool in_a_target = kind.library && kind.processes &&
+                             (w == work::mutex || w == work::timed || w == work::borrowed || w == work::busy);
+    return !s.targets || in_a_target;
+}
+
+std::vector<row> rows_of(const settings& s) {
+    std::vector<row> rows;
+    for (const auto& url : s.urls)
+        for (const auto w : all_work)
+            for (const auto where : {place::threads, place::processes}) {
+                if (!is_wanted(s, url, w, where)) continue;
+                for (const auto cpus : s.cpus->placements(url, false)) rows.emplace_back(url, w, where, cpus);
+            }
+    return rows;
+}
+
 }  // namespace
 
 void measure_latency(const settings& s, report& r) {
-    std::vector<row> rows;
-    for (const auto& url : s.urls)
-        for (const auto w : all_work) {
-            if (!supports(url, w)) continue;
-            rows.emplace_back(url, w, place::threads);
-            if (w == work::mutex && back_end_of(url).processes && !s.targets)
-                rows.emplace_back(url, w, place::processes);
-        }
-    const auto blocks = s.blocks_or(6, 15);
-    const std::size_t passes = s.quick ? 5 : 20;
+    auto rows = rows_of(s);
+    const auto order = in_order_of_placement(rows);
+    const std::size_t passes = s.quick ? 2 : 12;
     for (std::size_t pass = 0; pass < passes; ++pass)
-        for (std::size_t i = 0; i < rows.size(); ++i) {
-            s.shown->show("latency: " + rows[i].title(), pass * rows.size() + i, passes * rows.size());
-            rows[i].pass(blocks);
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            s.shown->show("latency: " + order[i]->title(), pass * order.size() + i, passes * order.size());
+            order[i]->pass(*s.cpus, s.quick ? 160ms : 300ms, s.blocks);
         }
     for (auto& row : rows) r.measurements.push_back(row.result());
 }

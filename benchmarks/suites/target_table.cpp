@@ -79,33 +79,40 @@ constexpr target table[]{
      "HOT"},
 };
 
-const measurement* find(const report& r, const target& t) {
-    const auto found = std::find_if(r.measurements.begin(), r.measurements.end(), [&](const measurement& m) {
-        return m.suite == t.suite && m.back_end == t.back_end && m.work == t.measured && m.clients == t.clients;
-    });
-    return found == r.measurements.end() ? nullptr : &*found;
+bool is_about(const measurement& m, const target& t) {
+    return m.suite == t.suite && m.back_end == t.back_end && m.work == t.measured && m.clients == t.clients;
 }
 
-std::string why_not(const target& t) {
+std::string why_not(const target& t, const report& r) {
+    if (t.back_end == "sqlserver+lease") return "there is no baseline yet";
+    const bool measured =
+        std::any_of(r.measurements.begin(), r.measurements.end(), [&](auto& m) { return is_about(m, t); });
+    if (measured) return t.of == ratio ? "too few for a ratio, see README.md" : "see the notes";
     if (t.back_end.starts_with("sqlserver")) return "needs a server (ROWLOCK_TEST_SQLSERVER)";
     if (t.suite == "contention") return fmt::format("no {} with {} and {} in this run", t.suite, t.back_end, eight);
     return fmt::format("nothing of {} in this run", t.back_end);
 }
 
+// Met is what is met wherever clients and servers run: nobody who uses the library chooses that.
 target_row judge(const target& t, const report& r) {
     target_row row{.work = std::string{t.work},
                    .bound = fmt::format("{} {}{}", t.bound_is == at_most ? "at most" : "at least", t.bound,
                                         t.of == ratio ? " x" : "")};
-    const auto* m = find(r, t);
-    const auto* f = m ? m->find(t.figure) : nullptr;
-    row.value = !f ? std::nullopt : t.of == ratio ? f->ratio : std::optional{f->value};
-    if (!row.value) {
-        row.note = why_not(t);
+    for (const auto& m : r.measurements) {
+        const auto* f = is_about(m, t) ? m.find(t.figure) : nullptr;
+        const auto v = !f ? std::nullopt : t.of == ratio ? f->ratio : std::optional{f->value};
+        if (!v) continue;
+        row.values.emplace_back(m.cpus, *v);
+        row.note = t.of == ratio ? "beside " + m.baseline : t.suite == "contention" ? "" : m.note;
+    }
+    if (row.values.empty()) {
+        row.note = why_not(t, r);
         return row;
     }
-    const bool met = t.bound_is == at_most ? *row.value <= t.bound : *row.value >= t.bound;
+    const bool met = std::all_of(row.values.begin(), row.values.end(), [&](const auto& v) {
+        return t.bound_is == at_most ? v.second <= t.bound : v.second >= t.bound;
+    });
     row.outcome = met ? verdict::met : verdict::missed;
-    row.note = t.of == ratio ? "beside " + m->baseline : m->note;
     return row;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -60,18 +61,26 @@ void count_log_of_busy_tries(const std::string& url, report& r) {
     const auto server = back_end_of(url).monitor(rest_of(url));
     const auto in_vain = make_client({.url = url, .what = work::busy, .lock = "busy"});
     in_vain->take();
-    const auto before = server->log_bytes();
-    for (int i = 0; i < 1000; ++i) in_vain->take();
-    r.measurements.push_back(
-        {.suite = "targets",
-         .back_end = name_of(url),
-         .work = "1000 busy tries",
-         .figures = {{.name = "WAL", .unit = "B", .value = static_cast<double>(server->log_bytes() - before)}}});
+    // Others write into the log, too: the server's own housekeeping. What the tries write is in each round.
+    auto least = std::numeric_limits<std::int64_t>::max();
+    for (int round = 0; round < 5; ++round) {
+        const auto before = server->log_bytes();
+        for (int i = 0; i < 1000; ++i) in_vain->take();
+        least = std::min(least, server->log_bytes() - before);
+    }
+    r.measurements.push_back({.suite = "targets",
+                              .back_end = name_of(url),
+                              .work = "1000 busy tries",
+                              .figures = {{.name = "WAL", .unit = "B", .value = static_cast<double>(least)}},
+                              .note = "the least of five rounds"});
 }
 
 void wear_a_row(const settings& s, const std::string& url, report& r) {
     const int cycles = s.quick ? 10'000 : 100'000;
     const auto server = back_end_of(url).monitor(rest_of(url));
+    // It is counted, and so the disk need not be waited for; a server that is not ours stays as it is.
+    const bool quickly = s.cpus->started_here(url);
+    if (quickly) server->wait_for_disk(false);
     rowlock::mutex m{open_for(url), "worn"};
     m.acquire().release();
     std::this_thread::sleep_for(1500ms);
@@ -84,6 +93,7 @@ void wear_a_row(const settings& s, const std::string& url, report& r) {
     m.acquire().release();  // a session tells its counters at the end of a transaction
     std::this_thread::sleep_for(1500ms);
     const auto after = server->worn();
+    if (quickly) server->wait_for_disk(true);
     r.measurements.push_back(
         {.suite = "targets",
          .back_end = name_of(url),
@@ -137,6 +147,7 @@ void measure_targets(const settings& s, report& r) {
     for (const auto& url : s.urls) {
         const auto name = name_of(url);
         s.shown->show("targets: " + name, 0, 1);
+        s.cpus->place(placement::any_cpu, url);
         if (name == "sqlite") count_system_calls(url, r);
         if (!name.starts_with("postgresql")) continue;
         count_socket_calls(url, r);

@@ -1,10 +1,13 @@
-"""The page of rowlock-bench in a real browser: it renders, has its charts, and loads nothing.
+"""The page of rowlock-bench in a real browser: it renders, has its charts, in which no label is over another or cut off,
+and loads nothing.
 
 usage: page_test.py ROWLOCK_BENCH
 
 Skipped where no Chromium is installed.
 """
+import html
 import html.parser
+import json
 import os
 import pathlib
 import re
@@ -43,6 +46,33 @@ def browse(browser, home, *arguments):
                           env={**os.environ, "HOME": str(home)}).stdout
 
 
+# Says in an attribute of the page which labels of its charts overlap, or are not whole.
+MEASURE = """<script>
+const wrong = [];
+for (const chart of document.querySelectorAll('svg')) {
+  const frame = chart.getBoundingClientRect();
+  const labels = [...chart.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+  labels.forEach(([text, box], i) => {
+    if (box.width === 0) wrong.push('not drawn: ' + text);
+    if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 ||
+        box.bottom > frame.bottom + 1) wrong.push('cut off: ' + text);
+    for (const [other, place] of labels.slice(i + 1))
+      if (box.left < place.right - 1 && place.left < box.right - 1 && box.top < place.bottom - 3 &&
+          place.top < box.bottom - 3) wrong.push('overlap: ' + text + ' | ' + other);
+  });
+}
+document.documentElement.setAttribute('data-wrong', JSON.stringify(wrong));
+</script></body>"""
+
+
+def wrong_labels(browser, home, page):
+    """What a script finds that is put into a copy of the page, which has none itself."""
+    copy = home / "measured.html"
+    copy.write_text(page.replace("</body>", MEASURE))
+    dom = browse(browser, home, "--window-size=1240,2000", "--dump-dom", copy.as_uri()).decode()
+    return json.loads(html.unescape(re.search('data-wrong="([^"]*)"', dom).group(1)))
+
+
 def check(condition, what):
     if not condition:
         sys.exit(f"page_test: {what}")
@@ -61,11 +91,17 @@ def main():
                         "--html", file], check=True, timeout=120, stdout=subprocess.DEVNULL)
         page = Page()
         page.feed(browse(browser, home, "--dump-dom", file.as_uri()).decode())
-        for title in ("Ratio to the bare driver", "Acquire + release", "Hand-over", "Fairness", "From the death"):
+        for title in ("Ratio to the bare driver", "Acquire + release", "Hand-over", "Fairness", "Hand-over: share", "From the death"):
             check(any(t.startswith(title) for t in page.titles), f"no chart \"{title}\" among {page.titles}")
         check(page.elements.get("script", 0) == 0, "there is a script")
         check(not page.loads, f"it refers to {page.loads}")
         check(not re.search(r"url\(|@import", file.read_text()), "its style loads something")
+        text = file.read_text()
+        wrong = wrong_labels(browser, home, text)
+        check(not wrong, f"labels: {wrong}")
+        # Those of a chart that is far too narrow would be found.
+        narrow = re.sub("<text x='[0-9.]+'", "<text x='60'", text)
+        check(wrong_labels(browser, home, narrow), "labels upon each other are not found")
         pdf = home / "page.pdf"
         browse(browser, home, f"--print-to-pdf={pdf}", file.as_uri())
         sheets = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf.read_bytes()))

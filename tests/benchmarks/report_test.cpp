@@ -1,5 +1,9 @@
 // What the reports of rowlock-bench are made of: statistics, JSON, the comparison of two, tables and the page.
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -9,6 +13,7 @@
 #include <report/html.hpp>
 #include <report/json.hpp>
 #include <report/report.hpp>
+#include <report/results.hpp>
 #include <report/statistics.hpp>
 #include <report/table.hpp>
 
@@ -21,13 +26,18 @@ report example() {
                   .back_end = "postgresql+lease",
                   .work = "mutex",
                   .clients = "1 thread",
+                  .cpus = "two CPUs",
                   .baseline = "bare libpq",
                   .note = "a note"};
-    m.figures = {{.name = "p50", .unit = "us", .value = 12.5, .baseline = 10.0, .ratio = 1.25},
+    m.figures = {{.name = "p50", .unit = "us", .value = 12.5, .baseline = 10.0, .ratio = 1.25, .range = {{1.2, 1.35}}},
                  {.name = "n", .unit = "", .value = 400}};
     m.distributions = {{"rowlock", {{10, 0}, {12.5, 0.5}, {90, 1}}}, {"bare libpq", {{8, 0}, {10, 0.5}, {70, 1}}}};
     report r{.about = {{"machine", "a test"}}, .measurements = {m}};
-    r.targets = {{.work = "lease", .bound = "at most 1.05 x", .value = 1.25, .outcome = verdict::missed},
+    r.targets = {{.work = "lease",
+                  .bound = "at most 1.05 x",
+                  .values = {{"one CPU", 1.02}, {"two CPUs", 1.25}},
+                  .outcome = verdict::missed},
+                 {.work = "sends", .bound = "at most 2", .values = {{"", 2}}, .outcome = verdict::met},
                  {.work = "applock", .bound = "at most 1.05 x", .note = "needs a server"}};
     return r;
 }
@@ -65,12 +75,44 @@ BOOST_AUTO_TEST_CASE(a_median_needs_no_order) {
 }
 
 BOOST_AUTO_TEST_CASE(a_ratio_is_the_median_of_blocks_so_one_disturbed_block_does_not_count) {
-    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 2, 200}, std::vector<double>{1, 1, 1}) == 2);
+    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 2, 200}, std::vector<double>{1, 1, 1})->value == 2);
     // What disturbs both alike does not count either.
-    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 20, 200}, std::vector<double>{1, 10, 100}) == 2);
-    // Nor do blocks in which one side did nothing.
-    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 0, 2}, std::vector<double>{1, 1, 0}) == 2);
-    BOOST_TEST(ratio_of_blocks({}, {}) == 0);
+    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 20, 200}, std::vector<double>{1, 10, 100})->value == 2);
+    BOOST_TEST(!ratio_of_blocks({}, {}));
+}
+
+BOOST_AUTO_TEST_CASE(a_block_in_which_one_side_did_nothing_counts_as_what_it_is) {
+    BOOST_TEST(ratio_of_blocks(std::vector<double>{2, 0, 2, 4, 2}, std::vector<double>{1, 1, 0, 1, 1})->value == 2);
+    BOOST_TEST(ratio_of_blocks(std::vector<double>{0, 0, 2}, std::vector<double>{1, 1, 1})->value == 0);
+    BOOST_TEST(!ratio_of_blocks(std::vector<double>{2, 2, 2}, std::vector<double>{1, 0, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(the_range_of_a_ratio_is_that_of_the_ranks_about_the_median) {
+    std::vector<double> ours, theirs(100, 1.0);
+    for (int i = 1; i <= 100; ++i) ours.push_back(i);
+    const auto r = ratio_of_blocks(ours, theirs);
+    BOOST_TEST(r->value == 50.5);
+    BOOST_TEST(r->range->first == 41);  // 50 - 1.96 * 5, rounded outwards
+    BOOST_TEST(r->range->second == 60);
+    // Of six, the least and the greatest: both are on the same side of the median once in 32 times.
+    const auto six = ratio_of_blocks(std::vector<double>{6, 5, 4, 3, 2, 1}, std::vector<double>(6, 1.0));
+    BOOST_TEST(six->range->first == 1);
+    BOOST_TEST(six->range->second == 6);
+    BOOST_TEST(!ratio_of_blocks(std::vector<double>(5, 1.0), std::vector<double>(5, 1.0))->range);
+}
+
+BOOST_AUTO_TEST_CASE(the_ratio_of_a_percentile_needs_ten_durations_beyond_it) {
+    using blocks = std::vector<std::vector<std::int64_t>>;
+    const auto of = [](std::int64_t each, std::size_t count) {
+        return blocks(count, std::vector<std::int64_t>(100, each));
+    };
+    BOOST_TEST(ratio_of_percentiles(of(3000, 2), of(2000, 2), 50)->value == 1.5);
+    BOOST_TEST(!ratio_of_percentiles(of(3000, 9), of(2000, 9), 99));
+    BOOST_TEST(ratio_of_percentiles(of(3000, 10), of(2000, 10), 99)->value == 1.5);
+    // Six times ten blocks are six ratios.
+    BOOST_TEST(!ratio_of_percentiles(of(3000, 59), of(2000, 59), 99)->range);
+    BOOST_TEST(ratio_of_percentiles(of(3000, 60), of(2000, 60), 99)->range.has_value());
+    BOOST_TEST(!ratio_of_percentiles(blocks{{}, {}}, blocks{{}, {}}, 50));
 }
 
 BOOST_AUTO_TEST_CASE(fairness_is_the_smallest_share_by_the_largest) {
@@ -97,9 +139,12 @@ BOOST_AUTO_TEST_CASE(a_report_survives_json) {
     const auto again = report_in(once);
     BOOST_TEST(to_json(again) == once);
     BOOST_TEST(again.measurements.front().find("p50")->ratio.value() == 1.25);
+    BOOST_TEST(again.measurements.front().find("p50")->range.value().second == 1.35);
     BOOST_TEST(!again.measurements.front().find("n")->ratio.has_value());
+    BOOST_TEST(!again.measurements.front().find("n")->range.has_value());
+    BOOST_TEST(again.targets.front().values.at(1).second == 1.25);
     BOOST_TEST(again.measurements.front().distributions.at(1).points.at(2).first == 70);
-    BOOST_TEST((again.targets.at(1).outcome == verdict::not_measured));
+    BOOST_TEST((again.targets.at(2).outcome == verdict::not_measured));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_report_is_refused) {
@@ -120,9 +165,32 @@ BOOST_AUTO_TEST_CASE(a_ratio_that_only_one_report_has_is_told_but_is_no_differen
     report other = example();
     other.measurements.front().clients = "8 threads";
     const auto c = compare(example(), other, 0.15);
-    BOOST_TEST(c.agree());
     BOOST_TEST(c.ratios.empty());
     BOOST_TEST(c.only_one.size() == 2);
+    // Nothing that could agree.
+    BOOST_TEST(!c.agree());
+    auto both = example();
+    both.measurements.push_back(other.measurements.front());
+    BOOST_TEST(compare(example(), both, 0.15).agree());
+}
+
+BOOST_AUTO_TEST_CASE(a_ratio_under_one_placement_is_not_compared_with_that_under_another) {
+    report other = example();
+    other.measurements.front().cpus = "one CPU";
+    BOOST_TEST(compare(example(), other, 0.15).ratios.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_comparison_says_which_ratios_disagree_the_worst_last) {
+    auto before = with_ratio(1), after = with_ratio(1.5);
+    auto m = before.measurements.front();
+    m.work = "steady";
+    before.measurements.push_back(m);
+    after.measurements.push_back(m);
+    const auto text = to_text(compare(before, after, 0.15));
+    const auto at = text.find("+50.0 % <-- disagree");
+    BOOST_TEST(at != std::string::npos);
+    BOOST_TEST(text.find("steady") < at);
+    BOOST_TEST(text.find("1 of 2 ratios differ by more than 15 %") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(times_are_not_compared) {
@@ -133,7 +201,8 @@ BOOST_AUTO_TEST_CASE(times_are_not_compared) {
 
 BOOST_AUTO_TEST_CASE(a_table_shows_the_baseline_and_the_ratio_below_each_other) {
     const auto text = to_text(example());
-    BOOST_TEST(text.find("1.25") != std::string::npos);
+    BOOST_TEST(text.find("1.25 ±8 %") != std::string::npos);
+    BOOST_TEST(text.find("two CPUs") != std::string::npos);
     BOOST_TEST(text.find("bare libpq") != std::string::npos);
     BOOST_TEST(text.find("missed") != std::string::npos);
     BOOST_TEST(text.find("not measured") != std::string::npos);
@@ -162,6 +231,30 @@ BOOST_AUTO_TEST_CASE(the_page_has_a_chart_for_each_thing_and_loads_nothing) {
     for (const auto* loader : {"src=", "href=", "url(", "@import", "<script", "http:", "https:"})
         BOOST_TEST(page.find(loader) == std::string::npos, loader);
     BOOST_TEST(page.find("microseconds") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_results_are_a_page_of_markdown_and_its_charts) {
+    std::string name = (std::filesystem::temp_directory_path() / "rowlock-results-XXXXXX").string();
+    BOOST_REQUIRE(mkdtemp(name.data()));
+    const std::filesystem::path directory = name;
+    write_file(directory / "of-an-earlier-run.svg", "");
+    auto r = example();
+    r.measurements.front().back_end = "a|b";
+    write_results(directory, r);
+    const auto read = [](const std::filesystem::path& file) {
+        std::ifstream in{file};
+        return std::string{std::istreambuf_iterator<char>{in}, {}};
+    };
+    const auto page = read(directory / "README.md");
+    BOOST_TEST(page.find("| at most 1.05 x |  | 1.02 | 1.25 | missed |") != std::string::npos);
+    BOOST_TEST(page.find("a\\|b") != std::string::npos);
+    BOOST_TEST(page.find("1.25 ±8 %") != std::string::npos);
+    BOOST_TEST(!std::filesystem::exists(directory / "of-an-earlier-run.svg"));
+    for (const auto* chart : {"ratios.svg", "latency-1-thread-two-CPUs.svg"}) {
+        BOOST_TEST(page.find(chart) != std::string::npos);
+        BOOST_TEST(read(directory / chart).starts_with("<svg xmlns='http://www.w3.org/2000/svg'"));
+    }
+    std::filesystem::remove_all(directory);
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_report_is_a_page_without_charts) {
