@@ -157,6 +157,11 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
                                                         std::chrono::milliseconds operation_timeout) {
     const auto here = sessions_.to_wait(w, operation_timeout);
     if (!here) return ask_again(r, w, operation_timeout);
+    {
+        // What was granted in this session since it would get once more, at once.
+        const std::lock_guard lock{mutex_};
+        if (names_.contains(r.name)) return std::nullopt;
+    }
     const advisory_lock l{.mode = r.mode,
                           .keys = r.mode == lock_mode::exclusive ? lock_keys{.name = key_of(r.name)} : keys_of(r.name)};
     if (!wait_for_name(**here, l, w, operation_timeout)) return std::nullopt;

@@ -188,6 +188,8 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
     // What the session shares it gets once more at once.
     if (times_held(r.name) == 0) {
         if (const auto here = connection_.to_wait(w, operation_timeout)) {
+            // What was granted in this session since it would get once more, at once.
+            if (times_held(r.name) > 0) return std::nullopt;
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
             return record(r, *here, deadline::after(operation_timeout));
         }
