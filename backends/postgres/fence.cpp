@@ -20,13 +20,16 @@ namespace {
 // anybody taken the lock since, locking it fails with 40001, as the take changed the row under a lock on its key. Has
 // it only been renewed, or broken or released and not taken, the old version is locked and all later ones with it: so
 // nobody can take it from now on, and what is left to ask is whether it had ended before.
+//
+// The row's counter may be ahead of the lease: advisory locks of the same name raise it, too. Behind it is where a
+// failover has lost what was granted.
 constexpr statement pin_lock{"rowlock_pin_lock", R"sql(
 WITH pinned AS MATERIALIZED (
   SELECT token, expires_at FROM rowlock.lock
   WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
   FOR KEY SHARE
 )
-SELECT token = $4::bigint, expires_at > pg_catalog.clock_timestamp() FROM pinned)sql"};
+SELECT token >= $4::bigint, expires_at > pg_catalog.clock_timestamp() FROM pinned)sql"};
 constexpr statement pin_part{"rowlock_pin_part", R"sql(
 WITH pinned AS MATERIALIZED (
   SELECT token, expires_at FROM rowlock.part

@@ -97,6 +97,27 @@ BOOST_AUTO_TEST_CASE(held_it_is_one_round_trip) {
     BOOST_TEST(rowlock::test::receives - receives == 1);
 }
 
+// They share the counter, and do not exclude each other.
+BOOST_AUTO_TEST_CASE(beside_an_advisory_lock_of_the_same_name_it_passes) {
+    auto held = open().acquire("n");
+    const auto advisory = postgres::advisory(conninfo, {.fencing = true}).acquire("n");
+    BOOST_TEST((advisory.token() > held.token()));
+    pqxx::work tx{mine};
+    BOOST_CHECK_NO_THROW(postgres::fence(tx, held));
+}
+
+// What a failover to a standby that lagged behind leaves.
+BOOST_AUTO_TEST_CASE(with_an_older_counter_it_is_refused) {
+    auto held = open().acquire("n");
+    {
+        pqxx::work tx{mine};
+        tx.exec("UPDATE rowlock.lock SET token = token - 1");
+        tx.commit();
+    }
+    pqxx::work tx{mine};
+    BOOST_CHECK_THROW(postgres::fence(tx, held), rowlock::lock_lost);
+}
+
 BOOST_AUTO_TEST_CASE(taken_over_it_is_refused) {
     auto locks = open(), others = open();
     for (const auto* level : levels) {
