@@ -78,7 +78,7 @@ struct columns {
     explicit columns(std::span<const lock_request> all) {
         for (const auto& r : all) {
             names.emplace_back(r.name);
-            numbers.push_back(static_cast<std::int64_t>(r.id.number));
+            numbers.push_back(as_int(r.id.number));
         }
     }
     std::vector<std::string_view> names;
@@ -96,9 +96,9 @@ detail::several_answer lease_store::take_all(session& s, std::span<const lock_re
         bells.push_back(k.bell);
     }
     const auto& first = all.front();
-    const auto rows = s.run(take_several, d, array_of(c.names), static_cast<std::int64_t>(first.id.provider),
-                            array_of(c.numbers), first.owner, std::int64_t{first.ttl.count()}, array_of(queues),
-                            array_of(bells), std::int64_t{bell ? 1 : 0});
+    const auto rows =
+        s.run(take_several, d, array_of(c.names), as_int(first.id.provider), array_of(c.numbers), first.owner,
+              std::int64_t{first.ttl.count()}, array_of(queues), array_of(bells), std::int64_t{bell ? 1 : 0});
     detail::several_answer answer;
     bool looks_free = true;
     for (int i = 0; i < rows.rows(); ++i) {
@@ -116,8 +116,7 @@ detail::several_answer lease_store::take_all(session& s, std::span<const lock_re
 
 std::vector<detail::several_lease> lease_store::find_all(session& s, std::span<const lock_request> all, deadline d) {
     const columns c{all};
-    const auto rows = s.run(find_several, d, static_cast<std::int64_t>(all.front().id.provider), array_of(c.names),
-                            array_of(c.numbers));
+    const auto rows = s.run(find_several, d, as_int(all.front().id.provider), array_of(c.names), array_of(c.numbers));
     std::vector<detail::several_lease> found;
     for (int i = 0; i < rows.rows(); ++i)
         found.push_back({.at = static_cast<std::size_t>(rows.integer(i, 0) - 1),

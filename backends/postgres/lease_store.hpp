@@ -28,6 +28,9 @@ struct lease_keys {
 };
 [[nodiscard]] lease_keys lease_keys_of(std::string_view schema, std::string_view name);
 
+/// As PostgreSQL, which has no unsigned numbers, keeps the parts of a request's id.
+[[nodiscard]] constexpr std::int64_t as_int(std::uint64_t n) noexcept { return static_cast<std::int64_t>(n); }
+
 /// The statements on rowlock's tables, and how their columns map to C++; one round trip each, and nothing decided.
 /// Everything throws as `session::run`. What each one is for, `detail::row_leases` says.
 struct lease_store {
