@@ -322,9 +322,11 @@ def write_report(path, cases):
 
 def main():
     global ROWLOCK
-    # A shell without job control starts its background jobs with these ignored, and that would be inherited.
+    # A shell without job control starts its background jobs with these ignored, nohup(1) with the last, and that would
+    # be inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ROWLOCK = str(pathlib.Path(sys.argv[1]).resolve())
     report = pathlib.Path(re.fullmatch(r"--logger=JUNIT,[^,]*,(.+\.xml)", sys.argv[2])[1])
     report.unlink(missing_ok=True)
