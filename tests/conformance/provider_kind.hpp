@@ -43,12 +43,12 @@ public:
 
 /// One row of the table of all providers: everything that the suite needs to know of one.
 struct provider_kind {
-    std::string name;        ///< in the tree of tests
-    std::string backend;     ///< what traits().name must be
+    std::string name{};      ///< in the tree of tests
+    std::string backend{};   ///< what traits().name must be
     bool inspects = true;    ///< has status()
     bool operates = true;    ///< has break_lock() and purge()
     bool sees_death = true;  ///< what a dead process held is free at once, not when its lease ends
-    std::function<std::unique_ptr<store>(options)> make_store;
+    std::function<std::unique_ptr<store>(options)> make_store{};
     std::vector<std::string> other_schemes{};  ///< that open the same
     bool has_sessions = true;  ///< else other processes do not see who waits, and hear of a break at a renewal only
     bool purges = operates;    ///< has purge(), even if it has no break_lock()
