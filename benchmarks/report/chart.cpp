@@ -98,6 +98,21 @@ std::string shape(std::size_t mark, double x, double y, bool strong) {
     }
 }
 
+std::string draw_row(const dot_row& row, bool joined, const axis& a, double y) {
+    auto out = text(left - 14, y + 5, row.strong ? "row" : "row weak", row.label);
+    if (joined && row.dots.size() > 1) {
+        const auto [first, last] =
+            std::minmax_element(row.dots.begin(), row.dots.end(), [](auto& x, auto& z) { return x.value < z.value; });
+        out += line(a.at(first->value), y, a.at(last->value), y, "range");
+    }
+    for (const auto& d : row.dots)
+        if (d.range)
+            out += fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-width='2'/>\n",
+                               a.at(d.range->first), y, a.at(d.range->second), y, color(d.mark));
+    for (const auto& d : row.dots) out += shape(d.mark, a.at(d.value), y, row.strong);
+    return out;
+}
+
 }  // namespace
 
 const char* const chart_style = R"(svg { font: 14px "DejaVu Sans", Verdana, Arial, sans-serif }
@@ -136,22 +151,8 @@ std::string to_svg(const dot_chart& c) {
         at += 40 + 8.5 * static_cast<double>(c.marks[i].size());
     }
     for (const double value : c.lines) out += line(a.at(value), top - 8, a.at(value), lower, "mark");
-    for (std::size_t i = 0; i < c.rows.size(); ++i) {
-        const double y = top + row_height * (static_cast<double>(i) + 0.5);
-        const auto& row = c.rows[i];
-        out += text(left - 14, y + 5, row.strong ? "row" : "row weak", row.label);
-        if (c.joined && row.dots.size() > 1) {
-            const auto [first, last] = std::minmax_element(row.dots.begin(), row.dots.end(),
-                                                           [](auto& x, auto& z) { return x.value < z.value; });
-            out += line(a.at(first->value), y, a.at(last->value), y, "range");
-        }
-        for (const auto& d : row.dots)
-            if (d.range)
-                out += fmt::format(
-                    "<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-width='2'/>\n",
-                    a.at(d.range->first), y, a.at(d.range->second), y, color(d.mark));
-        for (const auto& d : row.dots) out += shape(d.mark, a.at(d.value), y, row.strong);
-    }
+    for (std::size_t i = 0; i < c.rows.size(); ++i)
+        out += draw_row(c.rows[i], c.joined, a, top + row_height * (static_cast<double>(i) + 0.5));
     return out + "</svg>\n";
 }
 

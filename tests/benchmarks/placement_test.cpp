@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(without_a_server_clients_of_each_lock_are_on_both_cpus,
                      *boost::unit_test::precondition(there_are_two)) {
     placer p{placements_wanted::both, {}};
     p.place(placement::two_cpus, "file:");
-    for (const std::size_t locks : {1, 2, 8}) {
+    for (const std::size_t locks : {1U, 2U, 8U}) {
         cpus all, first;
         for (std::size_t client = 0; client < 8; ++client) all.push_back(p.cpu_of(client, locks).value());
         BOOST_TEST(std::count(all.begin(), all.end(), all.front()) == 4, locks);

@@ -35,10 +35,10 @@ namespace rowlock::sqlserver {
 /// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
 /// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
 ///
-/// With `options::fencing` every grant has a token, which costs one more round trip and a durable commit. The counter is
-/// the one of leases of the same name, in the tables of the database that is connected to; where it cannot be raised,
-/// the error is told and the lock is not held. When not to: in a database with DELAYED_DURABILITY = FORCED, where a
-/// crash has tokens given out again.
+/// With `options::fencing` every grant has a token, which costs one more round trip and a durable commit. The counter
+/// is the one of leases of the same name, in the tables of the database that is connected to; where it cannot be
+/// raised, the error is told and the lock is not held. When not to: in a database with DELAYED_DURABILITY = FORCED,
+/// where a crash has tokens given out again.
 ///
 /// `options::owner` is the session's program name, unless the connection string has `APP`.
 /// @param connection_string of ODBC: "DRIVER={FreeTDS};SERVER=...;PORT=1433;DATABASE=...;UID=...;PWD=..."
@@ -54,8 +54,8 @@ namespace rowlock::sqlserver {
 /// alone. With autocommit off SQL Server begins no transaction for these calls (a driver that begins one itself may:
 /// FreeTDS has one open all the time, psqlODBC begins one with any statement).
 ///
-/// A token (`options::fencing`) must not be part of a transaction of the caller's, whose rollback would take it back. So
-/// with tokens, acquiring inside of one throws `std::logic_error`, and nothing is held; releasing works as ever.
+/// A token (`options::fencing`) must not be part of a transaction of the caller's, whose rollback would take it back.
+/// So with tokens, acquiring inside of one throws `std::logic_error`, and nothing is held; releasing works as ever.
 ///
 /// The connection does one thing at a time. While a result of the caller's has not been read to its end (a driver
 /// without MARS, such as FreeTDS), acquiring throws `std::logic_error`, and the result is left as it is. Then
