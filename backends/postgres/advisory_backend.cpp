@@ -53,7 +53,17 @@ void advisory_backend::do_listen(listener* l) {
 }
 
 std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, deadline d) {
+    if (r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name)) {
+        auto got = look_up(r.id);
+        if (!got) room_.join(r, false);  // to wait is to ask
+        return got;
+    }
+    return ask_now(r, d);
+}
+
+std::optional<grant> advisory_backend::ask_now(const lock_request& r, deadline d) {
     auto got = room_.anybody(r.name) ? look_up(r.id) : attempt(r, d);
+    if (r.mode == lock_mode::exclusive) busy_.note(r.name, !got);
     if (!got && r.queued) room_.join(r);
     return got;
 }
@@ -203,6 +213,7 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
         auto here = sessions_.to_wait(w, operation_timeout);
+        room_.ask(r.id);
         auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
         if (got) room_.leave(r.id);
         if (got || w.over()) return got;
@@ -220,15 +231,17 @@ std::optional<grant> advisory_backend::wait_here(const lock_request& r, const se
     const auto keys = needed_keys(r);
     std::optional<advisory_lock> got;
     if (r.mode == lock_mode::exclusive) {
-        if (wait_for_key(sessions_, *here, keys.name, false, w, operation_timeout))
-            got = {.mode = r.mode, .keys = keys};
+        const auto waited = wait_for_key(sessions_, *here, keys.name, false, w, operation_timeout);
+        busy_.note(r.name, waited != wait_result::at_once);
+        if (waited != wait_result::ended) got = {.mode = r.mode, .keys = keys};
     } else {
         const auto permits =
             r.mode == lock_mode::permit ? choose_permits(r, keys, {}, permits_at_once) : std::vector<std::int64_t>{};
         auto until = w.until;
         if (r.permits > permits_at_once) until = std::min(until, deadline::after(1s));  // then others by chance
         const auto script = advisory_sql::wait_script(r.mode, keys, permits, wait_time(until));
-        if (const auto answer = wait_in_server(sessions_, *here, script, {until, w.stop}, operation_timeout))
+        const auto send = [&](deadline d) { here->send_script(script, d); };
+        if (const auto answer = wait_in_server(sessions_, *here, send, {until, w.stop}, operation_timeout))
             got = advisory_sql::outcome_of(*answer, r.mode, keys);
     }
     if (!got) return std::nullopt;
@@ -254,8 +267,9 @@ fencing_token advisory_backend::token_after_wait(const lock_request& r, const ad
     }
 }
 
-std::optional<grant> advisory_backend::do_abandon(const lock_request& r, deadline) {
-    room_.leave(r.id);
+std::optional<grant> advisory_backend::do_abandon(const lock_request& r, deadline d) {
+    // Time was over before it could wait, and there was no try: but busy is only what is known to be.
+    if (!room_.leave(r.id)) return attempt(r, d);
     return look_up(r.id);
 }
 

@@ -14,6 +14,7 @@
 #include <rowlock/backend.hpp>
 
 #include <admission.hpp>
+#include <busy_names.hpp>
 #include <request_id_hash.hpp>
 #include <waiting_room.hpp>
 
@@ -75,6 +76,8 @@ protected:
     /// Those who wait, but not in the server while it is asked for them.
     virtual void add_unseen_waiters(advisory_status& status) const;
 
+    /// A try, and a place in the room if it is in vain.
+    std::optional<grant> ask_now(const lock_request& r, deadline d);
     /// @param head this session is the head of the queue for permits
     std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);
     std::optional<grant> wait_here(const lock_request& r, const session_source::use& here, const wait_bound& w,
@@ -101,6 +104,7 @@ protected:
     std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};
 
+    detail::busy_names busy_;
     detail::waiting_room room_;
 
     std::mutex listening_;

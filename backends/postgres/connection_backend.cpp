@@ -83,7 +83,7 @@ backend_traits connection_backend::do_traits() const {
 std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, deadline d) {
     connection_.check_ready();
     pay(d);
-    return advisory_backend::do_try_acquire(r, d);
+    return ask_now(r, d);  // to wait in the caller's connection costs more than to try
 }
 
 several_grants connection_backend::do_try_acquire_all(std::span<const lock_request> all, deadline d) {

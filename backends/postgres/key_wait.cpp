@@ -11,12 +11,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Nobody ends it, so nothing has to be caught. {lock}: the function that locks.
-constexpr auto for_ever = "SELECT 'granted' FROM (SELECT {lock}({key}) OFFSET 0) AS s";
+// Nobody ends it, so nothing has to be caught. $1 key.
+constexpr statement exclusive_for_ever{"rowlock_wait_exclusive", R"sql(
+SELECT CASE WHEN pg_try_advisory_lock($1) THEN 'at once'
+            WHEN pg_advisory_lock($1) IS NOT NULL THEN 'granted' END)sql"};
+constexpr statement shared_for_ever{"rowlock_wait_shared", R"sql(
+SELECT CASE WHEN pg_try_advisory_lock_shared($1) THEN 'at once'
+            WHEN pg_advisory_lock_shared($1) IS NOT NULL THEN 'granted' END)sql"};
 
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
 // is set ends with the script. All there is to do is done before the wait, as the next holder's grant is waiting for
-// what comes after it. {wait} in milliseconds, 0 is for ever.
+// what comes after it; and in a single expression, as each is planned anew. {wait} in milliseconds, 0 is for ever;
+// {shared} is the end of the functions' names.
 //
 // A wait can be ended twice, by its timeout and because the server is asked to: the second comes as soon as the first
 // has been caught, and is caught by the outer block.
@@ -25,7 +31,8 @@ SET LOCAL lock_timeout = {wait};
 SET LOCAL rowlock_wait.outcome = 'granted';
 DO $rowlock$ BEGIN
   BEGIN
-    PERFORM {lock}({key});
+    PERFORM CASE WHEN pg_try_advisory_lock{shared}({key}) THEN set_config('rowlock_wait.outcome', 'at once', true) IS NULL
+                 ELSE pg_advisory_lock{shared}({key}) IS NULL END;
   EXCEPTION WHEN lock_not_available OR query_canceled THEN
     PERFORM set_config('rowlock_wait.outcome', 'ended', true);
   END;
@@ -34,22 +41,85 @@ EXCEPTION WHEN lock_not_available OR query_canceled THEN
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
 
-}  // namespace
+// {patience}: an expression of milliseconds.
+constexpr auto both_until_ended = R"sql(
+SET LOCAL lock_timeout = {wait};
+SET LOCAL rowlock_wait.outcome = 'granted';
+DO $rowlock$ BEGIN
+  BEGIN
+    PERFORM CASE WHEN pg_try_advisory_lock({queue}) THEN set_config('rowlock_wait.outcome', 'head at once', true) IS NULL
+                 ELSE pg_advisory_lock({queue}) IS NULL END,
+            set_config('lock_timeout', {patience}, true),
+            CASE WHEN NOT pg_try_advisory_lock{shared}({bell}) THEN pg_advisory_lock{shared}({bell}) IS NULL
+                 WHEN current_setting('rowlock_wait.outcome') = 'head at once'
+                 THEN set_config('rowlock_wait.outcome', 'at once', true) IS NULL END;
+  EXCEPTION WHEN lock_not_available OR query_canceled THEN
+    PERFORM set_config('rowlock_wait.outcome', 'ended', true);
+  END;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN
+  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
+END $rowlock$;
+SHOW rowlock_wait.outcome)sql";
 
-bool wait_for_key(session_source& sessions, session& s, std::int64_t key, bool shared, const wait_bound& w,
-                  std::chrono::milliseconds operation_timeout) {
-    const bool can_end = !w.until.is_never() || w.stop.stop_possible();
-    const auto script = filled{can_end ? until_ended : for_ever}
-                            .put("{lock}", std::string{shared ? "pg_advisory_lock_shared" : "pg_advisory_lock"})
-                            .put("{wait}", std::to_string(wait_time(w.until).value_or(0ms).count()))
-                            .put("{key}", key)
-                            .text();
-    const auto answer = wait_in_server(sessions, s, script, w, operation_timeout);
-    if (!answer) return false;
-    if (answer->bytes(0, 0) == "granted") return true;
-    // A wait that was ended may have been granted at the same moment.
+// What is left of the wait, if that is less.
+constexpr auto shorter_patience =
+    "greatest(1, least({longest}, {wait} - round(extract(epoch FROM clock_timestamp() - statement_timestamp()) * "
+    "1000)))"
+    "::text";
+
+filled prepared(const char* script, bool shared, const wait_bound& w) {
+    filled f{script};
+    f.put("{shared}", std::string{shared ? "_shared" : ""})
+        .put("{wait}", std::to_string(wait_time(w.until).value_or(0ms).count()));
+    return f;
+}
+
+// Of an answer that says that it was granted.
+bool at_once(const result& answer) { return answer.bytes(0, 0) == "at once"; }
+bool ended(const result& answer) { return answer.bytes(0, 0) == "ended"; }
+
+// A wait that was ended may have been granted at the same moment.
+bool granted_after_all(session& s, std::int64_t key, bool shared, std::chrono::milliseconds operation_timeout) {
     return advisory_sql::holds(s, {.mode = shared ? lock_mode::shared : lock_mode::exclusive, .keys = {.name = key}},
                                deadline::after(operation_timeout));
+}
+
+}  // namespace
+
+wait_result wait_for_key(session_source& sessions, session& s, std::int64_t key, bool shared, const wait_bound& w,
+                         std::chrono::milliseconds operation_timeout) {
+    const bool can_end = !w.until.is_never() || w.stop.stop_possible();
+    const auto send = [&](deadline d) {
+        if (can_end)
+            s.send_script(prepared(until_ended, shared, w).put("{key}", key).text(), d);
+        else
+            s.send(shared ? shared_for_ever : exclusive_for_ever, d, key);
+    };
+    const auto answer = wait_in_server(sessions, s, send, w, operation_timeout);
+    if (!answer) return wait_result::ended;
+    if (ended(*answer))
+        return granted_after_all(s, key, shared, operation_timeout) ? wait_result::granted : wait_result::ended;
+    return at_once(*answer) ? wait_result::at_once : wait_result::granted;
+}
+
+detail::queue_place wait_for_both(session_source& sessions, session& s, std::int64_t queue, std::int64_t bell,
+                                  bool shared, const wait_bound& w, std::chrono::milliseconds patience,
+                                  std::chrono::milliseconds operation_timeout) {
+    const auto longest = std::to_string(patience.count());
+    const auto script =
+        prepared(both_until_ended, shared, w)
+            .put("{patience}", w.until.is_never()
+                                   ? "'" + longest + "'"
+                                   : prepared(shorter_patience, shared, w).put("{longest}", longest).text())
+            .put("{queue}", queue)
+            .put("{bell}", bell)
+            .text();
+    const auto send = [&](deadline d) { s.send_script(script, d); };
+    const auto answer = wait_in_server(sessions, s, send, w, operation_timeout);
+    if (!answer) return {};
+    if (!ended(*answer)) return {.head = true, .bell = true, .at_once = at_once(*answer)};
+    if (!granted_after_all(s, queue, false, operation_timeout)) return {};
+    return {.head = true, .bell = granted_after_all(s, bell, shared, operation_timeout)};
 }
 
 }  // namespace rowlock::postgres

@@ -1,5 +1,7 @@
 #include "lease_store.hpp"
 
+#include <thread>
+
 #include "advisory_sql.hpp"
 #include "key_wait.hpp"
 #include "lock_key.hpp"
@@ -293,7 +295,9 @@ bool lease_store::is_taken(session& s, const std::string& n, deadline d) { retur
 
 detail::lease_answer lease_store::take(session& s, const lock_request& r, const lease_keys& k, detail::lease_manners m,
                                        deadline d) {
-    if (r.mode == lock_mode::exclusive && m.head && m.has_bell) {
+    // Once more where the one who rang is still committing, which is cheaper than to find out.
+    for (int tries = 0; tries < 2 && r.mode == lock_mode::exclusive && m.head && m.has_bell; ++tries) {
+        if (tries > 0) std::this_thread::sleep_for(std::chrono::microseconds{100});
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                                 std::int64_t{r.ttl.count()});
         if (next.rows() == 1) return {.token = next.token(0, 0)};
@@ -345,14 +349,20 @@ std::optional<detail::found_lease> lease_store::find(session& s, const lock_requ
                                milliseconds{rows.integer(0, 2)}};
 }
 
-bool lease_store::wait_for_queue(session_source& sessions, session& s, const keys& k, const wait_bound& w,
-                                 milliseconds operation_timeout) {
+wait_result lease_store::wait_for_queue(session_source& sessions, session& s, const keys& k, const wait_bound& w,
+                                        milliseconds operation_timeout) {
     return wait_for_key(sessions, s, k.queue, false, w, operation_timeout);
 }
 
-bool lease_store::wait_for_bell(session_source& sessions, session& s, const keys& k, bool shared, const wait_bound& w,
-                                milliseconds operation_timeout) {
+wait_result lease_store::wait_for_bell(session_source& sessions, session& s, const keys& k, bool shared,
+                                       const wait_bound& w, milliseconds operation_timeout) {
     return wait_for_key(sessions, s, k.bell, shared, w, operation_timeout);
+}
+
+detail::queue_place lease_store::wait_for_both(session_source& sessions, session& s, const keys& k, bool shared,
+                                               const wait_bound& w, milliseconds patience,
+                                               milliseconds operation_timeout) {
+    return postgres::wait_for_both(sessions, s, k.queue, k.bell, shared, w, patience, operation_timeout);
 }
 
 }  // namespace rowlock::postgres

@@ -14,6 +14,7 @@
 #include <rowlock/backend.hpp>
 
 #include <lease_answer.hpp>
+#include <wait_result.hpp>
 
 #include "session.hpp"
 #include "session_source.hpp"
@@ -95,11 +96,17 @@ struct lease_store {
                                                                              std::span<const std::string> names,
                                                                              deadline d) const;
 
-    /// Both wait in the server, as `wait_for_key`.
-    [[nodiscard]] static bool wait_for_queue(session_source& sessions, session& s, const keys& k, const wait_bound& w,
-                                             std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static bool wait_for_bell(session_source& sessions, session& s, const keys& k, bool shared,
-                                            const wait_bound& w, std::chrono::milliseconds operation_timeout);
+    /// All wait in the server, as `wait_for_key` and `wait_for_both`.
+    [[nodiscard]] static detail::wait_result wait_for_queue(session_source& sessions, session& s, const keys& k,
+                                                            const wait_bound& w,
+                                                            std::chrono::milliseconds operation_timeout);
+    [[nodiscard]] static detail::wait_result wait_for_bell(session_source& sessions, session& s, const keys& k,
+                                                           bool shared, const wait_bound& w,
+                                                           std::chrono::milliseconds operation_timeout);
+    [[nodiscard]] static detail::queue_place wait_for_both(session_source& sessions, session& s, const keys& k,
+                                                           bool shared, const wait_bound& w,
+                                                           std::chrono::milliseconds patience,
+                                                           std::chrono::milliseconds operation_timeout);
 };
 
 }  // namespace rowlock::postgres

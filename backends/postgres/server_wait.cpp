@@ -16,10 +16,6 @@ constexpr statement cancel_wait{"rowlock_cancel_wait", R"sql(
 SELECT pg_cancel_backend(pid) FROM pg_stat_get_activity($1::bigint::integer) AS a
 WHERE a.wait_event_type = 'Lock')sql"};
 
-// A process that is killed while it waits leaves the queue, since the server looks for it twice a second. For this wait
-// only: it costs a timer, which every statement would have to pay for.
-constexpr auto notice_death = "SET LOCAL client_connection_check_interval = 500; ";
-
 // The same for a wait in a connection that will go on to serve other purposes: a request that the server gets to late
 // must not hit what runs then.
 constexpr statement cancel_advisory_wait{"rowlock_cancel_advisory_wait", R"sql(
@@ -63,12 +59,12 @@ void wait_ender::request(session& waiting, int pid, deadline d) {
     }
 }
 
-std::optional<result> wait_in_server(session_source& sessions, session& s, const std::string& script,
+std::optional<result> wait_in_server(session_source& sessions, session& s, const std::function<void(deadline)>& send,
                                      const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto operation = [&] { return deadline::after(operation_timeout); };
     s.clear_wake();
     const std::stop_callback on_stop{w.stop, [&s] { s.wake(); }};
-    s.send_script(notice_death + script, operation());
+    send(operation());
     if (!s.await_answer(later(w.until, operation_timeout)) && w.stop.stop_requested())
         end_wait(sessions, s, operation());
     try {

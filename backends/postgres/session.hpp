@@ -50,10 +50,16 @@ public:
     /// that it failed, the session is not usable any more.
     template <class... T>
     void send_off(const statement& s, deadline d, const T&... values) {
+        send(s, d, values...);
+        sent_off_ = true;
+    }
+
+    /// The same for a statement that waits in the server, in steps: see `await_answer`, `collect`.
+    template <class... T>
+    void send(const statement& s, deadline d, const T&... values) {
         const arguments<sizeof...(T)> a{values...};
         send_bound(s, d, a.size(), a.values(), a.lengths(), a.formats());
         flush(d);
-        sent_off_ = true;
     }
 
     /// Runs a script of statements without parameters in one round trip; the rows of the last one that brought any, in

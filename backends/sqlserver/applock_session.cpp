@@ -101,6 +101,8 @@ bool applock_session::get(std::string_view resource, std::string_view mode,
     }
 }
 
+bool applock_session::waited() const noexcept { return code_ == code::granted_after_waiting; }
+
 odbc::statement& applock_session::waiting_get() {
     if (!waiting_get_) {
         waiting_get_.emplace(connection_, get_applock);

@@ -57,6 +57,8 @@ public:
     [[nodiscard]] bool try_get(std::string_view resource, std::string_view mode, deadline d) {
         return get(resource, mode, std::chrono::milliseconds{0}, d);
     }
+    /// Whether somebody else had it, whom the last `get` that was granted waited for. Babelfish always says no.
+    [[nodiscard]] bool waited() const noexcept;
     /// Once more what the session holds in that mode. Where no answer comes, nobody can tell how often it is held: then
     /// the session is not usable any more.
     [[nodiscard]] bool try_get_again(std::string_view resource, std::string_view mode, deadline d);

@@ -1,5 +1,7 @@
 #include "lease_store.hpp"
 
+#include <algorithm>
+
 #include <joined.hpp>
 #include <wait_time.hpp>
 
@@ -8,6 +10,7 @@
 namespace rowlock::sqlserver {
 namespace {
 
+using detail::wait_result;
 using std::chrono::milliseconds;
 
 // Every time is the server's, in UTC, read by the statement that uses it.
@@ -259,6 +262,13 @@ void check_pin(std::int64_t answer, bool grantable) {
                            {.backend = std::string{lease_store::name}, .native_code = static_cast<int>(answer)}};
 }
 
+wait_result wait_for(applock_session& s, std::string_view resource, std::string_view mode, const wait_bound& w,
+                     milliseconds operation_timeout) {
+    const auto d = detail::later(w.until, operation_timeout);
+    if (!s.get(resource, mode, detail::wait_time(w.until), d, w.stop)) return wait_result::ended;
+    return s.waited() ? wait_result::granted : wait_result::at_once;
+}
+
 }  // namespace
 
 // A lease counts from before it is asked for, and a short one is to be renewed soon after that: so what a session needs
@@ -337,16 +347,26 @@ std::optional<detail::found_lease> lease_store::find(session& s, const lock_requ
                                milliseconds{rows.integer(0, 2)}};
 }
 
-bool lease_store::wait_for_queue(source&, session& s, const keys& k, const wait_bound& w,
-                                 milliseconds operation_timeout) {
-    return s.get(k.queue, applock_mode::exclusive, detail::wait_time(w.until),
-                 detail::later(w.until, operation_timeout), w.stop);
+wait_result lease_store::wait_for_queue(source&, session& s, const keys& k, const wait_bound& w,
+                                        milliseconds operation_timeout) {
+    return wait_for(s, k.queue, applock_mode::exclusive, w, operation_timeout);
 }
 
-bool lease_store::wait_for_bell(source&, session& s, const keys& k, bool shared, const wait_bound& w,
-                                milliseconds operation_timeout) {
-    return s.get(k.bell, shared ? applock_mode::shared : applock_mode::exclusive, detail::wait_time(w.until),
-                 detail::later(w.until, operation_timeout), w.stop);
+wait_result lease_store::wait_for_bell(source&, session& s, const keys& k, bool shared, const wait_bound& w,
+                                       milliseconds operation_timeout) {
+    return wait_for(s, k.bell, shared ? applock_mode::shared : applock_mode::exclusive, w, operation_timeout);
+}
+
+detail::queue_place lease_store::wait_for_both(source& sessions, session& s, const keys& k, bool shared,
+                                               const wait_bound& w, milliseconds patience,
+                                               milliseconds operation_timeout) {
+    const auto queue = wait_for_queue(sessions, s, k, w, operation_timeout);
+    if (queue == wait_result::ended) return {};
+    const wait_bound shorter{std::min(w.until, deadline::after(patience)), w.stop};
+    const auto bell = wait_for_bell(sessions, s, k, shared, shorter, operation_timeout);
+    return {.head = true,
+            .bell = bell != wait_result::ended,
+            .at_once = queue == wait_result::at_once && bell == wait_result::at_once};
 }
 
 }  // namespace rowlock::sqlserver

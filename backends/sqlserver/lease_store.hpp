@@ -16,6 +16,7 @@
 
 #include <connection_source.hpp>
 #include <lease_answer.hpp>
+#include <wait_result.hpp>
 
 #include "lease_session.hpp"
 #include "resource_name.hpp"
@@ -72,10 +73,15 @@ struct lease_store {
     }
 
     using source = detail::connection_source<session>;
-    [[nodiscard]] static bool wait_for_queue(source& sessions, session& s, const keys& k, const wait_bound& w,
-                                             std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static bool wait_for_bell(source& sessions, session& s, const keys& k, bool shared,
-                                            const wait_bound& w, std::chrono::milliseconds operation_timeout);
+    [[nodiscard]] static detail::wait_result wait_for_queue(source& sessions, session& s, const keys& k,
+                                                            const wait_bound& w,
+                                                            std::chrono::milliseconds operation_timeout);
+    [[nodiscard]] static detail::wait_result wait_for_bell(source& sessions, session& s, const keys& k, bool shared,
+                                                           const wait_bound& w,
+                                                           std::chrono::milliseconds operation_timeout);
+    [[nodiscard]] static detail::queue_place wait_for_both(source& sessions, session& s, const keys& k, bool shared,
+                                                           const wait_bound& w, std::chrono::milliseconds patience,
+                                                           std::chrono::milliseconds operation_timeout);
 };
 
 }  // namespace rowlock::sqlserver

@@ -27,6 +27,13 @@ struct lease_manners {
     bool has_bell = false;  ///< this session has the bell already
 };
 
+/// What a session that queued for a lease has now.
+struct queue_place {
+    bool head = false;     ///< it is the head of the queue
+    bool bell = false;     ///< and has the bell, too
+    bool at_once = false;  ///< nobody had to be waited for
+};
+
 /// What is left of a lease.
 struct found_lease {
     lock_mode mode;

@@ -16,10 +16,12 @@
 
 #include <rowlock/backend.hpp>
 
+#include "busy_names.hpp"
 #include "connection_source.hpp"
 #include "lease_answer.hpp"
 #include "no_answer.hpp"
 #include "request_id_hash.hpp"
+#include "wait_result.hpp"
 #include "waiting_room.hpp"
 
 namespace rowlock::detail {
@@ -48,7 +50,8 @@ namespace rowlock::detail {
 ///  - `tells_of_breaks`: every provider is told of them; otherwise this one, and others when they renew;
 ///  - `release_bell(s, mode, keys)`, `leave_queue(s, keys)`, and `unlock_all(s, keys)`: whatever a wait has taken;
 ///  - `wait_for_queue(sessions, s, keys, bound, timeout)` and `wait_for_bell(sessions, s, keys, shared, bound,
-///    timeout)`, which wait in the server: true, the session holds it.
+///    timeout)`, which wait in the server: a `wait_result`; and `wait_for_both(sessions, s, keys, shared, bound,
+///    patience, timeout)`, one after the other, but no longer than `patience` for the bell: a `queue_place`.
 ///
 /// Its members are in row_leases_taking.hpp, _waiting and _holding, for the one source that instantiates it.
 template <class Store>
@@ -108,6 +111,7 @@ private:
     bool do_break(std::string_view n, std::string_view reason, std::string_view by, deadline d) override;
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
 
+    std::optional<grant> ask_now(const lock_request& r, deadline d);
     attempt_result attempt(const use& here, const lock_request& r, lease_manners m, deadline d);
     std::optional<grant> settle(const lock_request& r, deadline d);
     [[nodiscard]] bool is_in_doubt(const lock_request& r) const;
@@ -115,8 +119,6 @@ private:
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);
     std::optional<grant> queue_in_server(const use& here, const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds timeout);
-    [[nodiscard]] bool was_busy(const std::string& n) const;
-    void note(const std::string& n, bool busy);
     void record(const lock_request& r, const keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
     void give_bell_back(const holding& h, deadline d);
@@ -142,7 +144,7 @@ private:
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, request_id_hash> holdings_;
     std::unordered_set<request_id, request_id_hash> in_doubt_;
-    std::unordered_set<std::string> busy_;  ///< names that were busy when they were last tried for
+    busy_names busy_;
     waiting_room room_;
 
     std::mutex listening_;

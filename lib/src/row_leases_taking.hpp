@@ -51,35 +51,23 @@ std::optional<grant> row_leases<Store>::do_try_acquire(const lock_request& r, de
     if (auto found = settle(r, d)) return found;
     if (r.upgrade) {
         if (auto got = attempt(sessions_->any(d), r, {}, d).got) return got;
-    } else if (!room_.anybody(r.name)) {
-        const auto here = sessions_->any(d);
-        // Who asks again for what was busy looks first: that costs a fraction of a try, which can take the lease.
-        if (!was_busy(r.name) || !store_.is_taken(*here, r.name, d)) {
-            auto got = attempt(here, r, {}, d).got;
-            note(r.name, !got);
-            if (got) return got;
-        }
+    } else if (sessions_wait_ && r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name)) {
+        room_.join(r, false);  // to wait is to ask
+    } else {
+        if (auto got = room_.anybody(r.name) ? std::nullopt : ask_now(r, d)) return got;
+        if (r.queued) room_.join(r);
     }
-    if (r.queued && !r.upgrade) room_.join(r);
     return std::nullopt;
 }
 
 template <class Store>
-bool row_leases<Store>::was_busy(const std::string& n) const {
-    const std::lock_guard lock{mutex_};
-    return !busy_.empty() && busy_.contains(n);
-}
-
-template <class Store>
-void row_leases<Store>::note(const std::string& n, bool busy) {
-    constexpr std::size_t most = 1000;  // forgotten names are tried for, no more
-    const std::lock_guard lock{mutex_};
-    if (!busy) {
-        if (!busy_.empty()) busy_.erase(n);
-    } else {
-        if (busy_.size() == most) busy_.clear();
-        busy_.insert(n);
-    }
+std::optional<grant> row_leases<Store>::ask_now(const lock_request& r, deadline d) {
+    const auto here = sessions_->any(d);
+    // Who asks again for what was busy looks first: that costs a fraction of a try, which can take the lease.
+    if (busy_.contains(r.name) && store_.is_taken(*here, r.name, d)) return std::nullopt;
+    auto got = attempt(here, r, {}, d).got;
+    busy_.note(r.name, !got);
+    return got;
 }
 
 // --- answers that were lost -----------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ std::optional<grant> row_leases<Store>::do_await(const lock_request& r, const wa
     try {
         auto here = sessions_wait_ ? sessions_->to_wait(w, operation_timeout) : std::nullopt;
         if (here) {
+            room_.ask(r.id);
             auto got = queue_in_server(*here, r, w, operation_timeout);
             if (got) room_.leave(r.id);
             return got;
@@ -61,6 +62,7 @@ std::optional<grant> row_leases<Store>::do_await(const lock_request& r, const wa
             pause(p, w);
             if (w.stop.stop_requested()) break;
             const auto d = deadline::after(operation_timeout);
+            room_.ask(r.id);
             auto got = attempt(sessions_->any(d), r, {}, d).got;
             if (got) room_.leave(r.id);
             if (got) return got;
@@ -79,28 +81,36 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
     const auto k = store_.keys_of(r.name);
     place_in_queue place{store_, *here, k, timeout};
 
-    if (!store_.wait_for_queue(*sessions_, *here, k, w, timeout)) return std::nullopt;
     // Permits, upgrade locks and those who share beside them come free one by one, which no bell tells.
     const bool bell_tells = r.mode == lock_mode::exclusive || r.mode == lock_mode::shared;
-    bool bell = false;
-    // Mostly the holder gives way soon, and it does not matter when its lease would run out.
-    auto look_again = deadline::after(10ms);
-    for (auto p = 1ms; !w.over();) {
-        if (bell_tells && !bell) {
-            bell = store_.wait_for_bell(*sessions_, *here, k, r.mode == lock_mode::shared,
-                                        {std::min(w.until, look_again), w.stop}, timeout);
-            if (!bell && w.over()) break;
-        }
-        const auto tried = attempt(here, r, {.head = true, .has_bell = bell}, deadline::after(timeout));
+    const bool shared = r.mode == lock_mode::shared;
+    queue_place has;
+    if (bell_tells)  // mostly the holder gives way soon, and it does not matter when its lease would run out
+        has = store_.wait_for_both(*sessions_, *here, k, shared, w, 10ms, timeout);
+    else
+        has.head = store_.wait_for_queue(*sessions_, *here, k, w, timeout) != wait_result::ended;
+    if (!has.head) return std::nullopt;
+
+    bool at_once = has.at_once;
+    for (auto p = 1ms;; p = next_pause(p)) {
+        // Also if time is over: the bell may be somebody's whose lease is not.
+        const auto tried = attempt(here, r, {.head = true, .has_bell = has.bell}, deadline::after(timeout));
         if (tried.got) {
+            if (r.mode == lock_mode::exclusive) busy_.note(r.name, !at_once);
             place.granted = true;
             return tried.got;
         }
-        look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
-        if (bell_tells && !bell) continue;
-        // Whose lease it is has no bell: its session died, or it was taken through a pooler.
-        pause(p, w);
-        p = next_pause(p);
+        at_once = false;
+        if (w.over()) break;
+        if (bell_tells && !has.bell) {
+            const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
+            const wait_bound patience{std::min(w.until, look_again), w.stop};
+            has.bell = store_.wait_for_bell(*sessions_, *here, k, shared, patience, timeout) != wait_result::ended;
+            if (!has.bell && w.over()) break;
+        } else {
+            // Whose lease it is has no bell: its session died, or it was taken through a pooler.
+            pause(p, w);
+        }
     }
     return std::nullopt;
 }
@@ -127,7 +137,8 @@ std::optional<grant> row_leases<Store>::await_upgrade(const lock_request& r, con
 
 template <class Store>
 std::optional<grant> row_leases<Store>::do_abandon(const lock_request& r, deadline d) {
-    room_.leave(r.id);
+    // Time was over before it could wait, and there was no try: but busy is only what is known to be.
+    if (!room_.leave(r.id)) return ask_now(r, d);
     if (r.upgrade) store_.announce_upgrade(*sessions_->any(d), r, false, d);
     return std::nullopt;
 }

@@ -11,25 +11,32 @@ bool waiting_room::anybody(std::string_view name) const {
     return !queues_.empty() && queues_.contains(name);
 }
 
-void waiting_room::join(const lock_request& r) {
+void waiting_room::join(const lock_request& r, bool asked) {
     const std::lock_guard lock{mutex_};
     if (waiters_.contains(r.id)) return;
-    auto w = std::make_shared<waiter>(r);
+    auto w = std::make_shared<waiter>(r, asked);
     queues_[r.name].push_back(w);
     waiters_.emplace(r.id, std::move(w));
 }
 
-void waiting_room::leave(const request_id& id) {
+void waiting_room::ask(const request_id& id) {
+    const std::lock_guard lock{mutex_};
+    if (const auto found = waiters_.find(id); found != waiters_.end()) found->second->asked = true;
+}
+
+bool waiting_room::leave(const request_id& id) {
     const std::lock_guard lock{mutex_};
     const auto found = waiters_.find(id);
-    if (found == waiters_.end()) return;
+    if (found == waiters_.end()) return true;
     const auto queue = queues_.find(found->second->name);
+    const bool asked = found->second->asked || queue->second.front() != found->second;
     queue->second.erase(std::find(queue->second.begin(), queue->second.end(), found->second));
     waiters_.erase(found);
     if (queue->second.empty())
         queues_.erase(queue);
     else
         queue->second.front()->turn.notify_all();
+    return asked;
 }
 
 bool waiting_room::await_turn(const request_id& id, const wait_bound& w) {

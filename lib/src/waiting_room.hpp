@@ -27,8 +27,12 @@ public:
     /// Whether somebody waits for `name`.
     [[nodiscard]] bool anybody(std::string_view name) const;
     /// Takes a place at the end; nothing happens if `r` has one.
-    void join(const lock_request& r);
-    void leave(const request_id& id);
+    /// @param asked the database was asked for it already
+    void join(const lock_request& r, bool asked = true);
+    /// The database is asked for it now.
+    void ask(const request_id& id);
+    /// Whether the database was asked for it, or others were before it.
+    bool leave(const request_id& id);
     /// Blocks until `id` is the first of its name; false: `w` is over before that, or it has no place.
     [[nodiscard]] bool await_turn(const request_id& id, const wait_bound& w);
 
@@ -42,12 +46,14 @@ public:
 
 private:
     struct waiter {
-        explicit waiter(const lock_request& r) : name{r.name}, id{r.id}, status{r.mode, r.owner, now()} {}
+        waiter(const lock_request& r, bool was_asked)
+            : name{r.name}, id{r.id}, status{r.mode, r.owner, now()}, asked{was_asked} {}
         static std::chrono::system_clock::time_point now() { return std::chrono::system_clock::now(); }
 
         const std::string name;
         const request_id id;
         const waiter_status status;
+        bool asked;
         std::condition_variable_any turn{};
     };
 

@@ -100,6 +100,18 @@ void who_timed_out_leaves_no_trace(context& c) {
     BOOST_TEST(it.m.try_acquire().has_value(), "nobody waits in front");
 }
 
+// Who remembers that it was busy, and has no time to wait, must not take that for an answer.
+void what_is_free_again_is_granted_however_short_the_wait(context& c) {
+    contended it{c};
+    it.held->release();
+    for (const auto wait : {1ns, 100ns, 1'000ns, 3'000ns, 10'000ns, 30'000ns, 100'000ns, 300'000ns}) {
+        auto held = it.m.acquire();
+        BOOST_TEST(!it.m.try_acquire());
+        held.release();
+        BOOST_TEST(it.m.try_acquire_for(wait).has_value(), wait.count() << " ns");
+    }
+}
+
 void a_timeout_races_the_grant(context& c) {
     auto locks = c.open();
     auto m = c.mutex(locks);
@@ -132,6 +144,8 @@ void add_waiting_cases(case_list& cases) {
                                {"waiting_without_limit", waiting_without_limit},
                                {"the_longest_durations_are_without_limit", the_longest_durations_are_without_limit},
                                {"who_timed_out_leaves_no_trace", who_timed_out_leaves_no_trace},
+                               {"what_is_free_again_is_granted_however_short_the_wait",
+                                what_is_free_again_is_granted_however_short_the_wait},
                                {"a_timeout_races_the_grant", a_timeout_races_the_grant}});
 }
 

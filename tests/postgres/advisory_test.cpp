@@ -87,6 +87,41 @@ BOOST_AUTO_TEST_CASE(a_cycle_is_two_sends_and_two_receives) {
     BOOST_TEST(sessions() == 1);
 }
 
+BOOST_AUTO_TEST_CASE(who_knows_that_it_is_busy_waits_without_a_try) {
+    auto locks = open(), others = open();
+    rowlock::mutex mine{locks, "n"}, theirs{others, "n"};
+    for (int round = 0; round < 3; ++round) {
+        auto held = theirs.acquire();
+        BOOST_TEST(!mine.try_acquire());
+        int sends = 0;
+        std::jthread waiter{[&] {
+            const int before = rowlock::test::sends;
+            (void)mine.acquire();
+            sends = rowlock::test::sends - before;
+        }};
+        BOOST_TEST(waiting(1));
+        held.release();
+        waiter.join();
+        // The first one also connects, and prepares what it sends.
+        if (round > 0) BOOST_TEST(sends == 2, "to wait, and to release, but " << sends << " were sent");
+    }
+}
+
+// A lock that was waited for stays in the connection of the wait; what used to be busy must not be.
+BOOST_AUTO_TEST_CASE(what_was_busy_once_is_not_waited_for_ever_after) {
+    auto locks = open(), others = open();
+    std::vector<rowlock::lock_handle> held;
+    for (int i = 0; i < 20; ++i) {
+        const auto name = "n" + std::to_string(i);
+        auto first = others.acquire(name);
+        BOOST_TEST(!locks.try_acquire(name));
+        first.release();
+        BOOST_TEST(locks.try_acquire(name, 5s).has_value());  // sees that nobody has it
+        held.push_back(locks.try_acquire(name, 5s).value());
+    }
+    BOOST_TEST(sql("SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'") == "1");
+}
+
 BOOST_AUTO_TEST_CASE(ten_thousand_locks_are_one_connection) {
     // The server's table of locks has room for max_locks_per_transaction * max_connections of them.
     auto locks = open();
