@@ -20,44 +20,37 @@ SELECT CASE WHEN pg_try_advisory_lock_shared($1) THEN 'at once'
             WHEN pg_advisory_lock_shared($1) IS NOT NULL THEN 'granted' END)sql"};
 
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
-// is set ends with the script. All there is to do is done before the wait, as the next holder's grant is waiting for
-// what comes after it; and in a single expression, as each is planned anew. {wait} in milliseconds, 0 is for ever;
-// {shared} is the end of the functions' names.
+// is set ends with the script, or with the block that an error ends. All there is to do is done in one expression, as
+// each is planned anew. {wait} in milliseconds, 0 is for ever; {shared} is the end of the functions' names.
 //
 // A wait can be ended twice, by its timeout and because the server is asked to: the second comes as soon as the first
 // has been caught, and is caught by the outer block.
 constexpr auto until_ended = R"sql(
 SET LOCAL lock_timeout = {wait};
-SET LOCAL rowlock_wait.outcome = 'granted';
-DO $rowlock$ BEGIN
-  BEGIN
-    PERFORM CASE WHEN pg_try_advisory_lock{shared}({key}) THEN set_config('rowlock_wait.outcome', 'at once', true) IS NULL
-                 ELSE pg_advisory_lock{shared}({key}) IS NULL END;
-  EXCEPTION WHEN lock_not_available OR query_canceled THEN
-    PERFORM set_config('rowlock_wait.outcome', 'ended', true);
-  END;
+SET LOCAL rowlock_wait.outcome = 'ended';
+DO $rowlock$ BEGIN BEGIN
+  PERFORM set_config('rowlock_wait.outcome',
+                     CASE WHEN pg_try_advisory_lock{shared}({key}) THEN 'at once'
+                          WHEN pg_advisory_lock{shared}({key}) IS NOT NULL THEN 'granted' END, true);
+EXCEPTION WHEN lock_not_available OR query_canceled THEN END;
 EXCEPTION WHEN lock_not_available OR query_canceled THEN
-  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
 
-// {patience}: an expression of milliseconds.
+// The same for the queue, and then for the bell, which tells whether somebody had to be waited for. {patience}: an
+// expression of milliseconds. The first two conditions never hold.
 constexpr auto both_until_ended = R"sql(
 SET LOCAL lock_timeout = {wait};
-SET LOCAL rowlock_wait.outcome = 'granted';
-DO $rowlock$ BEGIN
-  BEGIN
-    PERFORM CASE WHEN pg_try_advisory_lock({queue}) THEN set_config('rowlock_wait.outcome', 'head at once', true) IS NULL
-                 ELSE pg_advisory_lock({queue}) IS NULL END,
-            set_config('lock_timeout', {patience}, true),
-            CASE WHEN NOT pg_try_advisory_lock{shared}({bell}) THEN pg_advisory_lock{shared}({bell}) IS NULL
-                 WHEN current_setting('rowlock_wait.outcome') = 'head at once'
-                 THEN set_config('rowlock_wait.outcome', 'at once', true) IS NULL END;
-  EXCEPTION WHEN lock_not_available OR query_canceled THEN
-    PERFORM set_config('rowlock_wait.outcome', 'ended', true);
-  END;
+SET LOCAL rowlock_wait.outcome = 'ended';
+DO $rowlock$ BEGIN BEGIN
+  PERFORM set_config('rowlock_wait.outcome',
+                     CASE WHEN CASE WHEN NOT pg_try_advisory_lock({queue}) THEN pg_advisory_lock({queue}) IS NULL END
+                          THEN NULL
+                          WHEN set_config('lock_timeout', {patience}, true) IS NULL THEN NULL
+                          WHEN pg_try_advisory_lock{shared}({bell}) THEN 'at once'
+                          WHEN pg_advisory_lock{shared}({bell}) IS NOT NULL THEN 'granted' END, true);
+EXCEPTION WHEN lock_not_available OR query_canceled THEN END;
 EXCEPTION WHEN lock_not_available OR query_canceled THEN
-  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
 

@@ -81,7 +81,7 @@ FROM (SELECT) AS one LEFT JOIN granted AS g ON true)sql"};
 
 // What is left of it for the head of the queue once it has the bell, and the others wait for it to be quick: nobody can
 // be overtaken, and the name has a row, or else the one above finds that out. Sessions that have bells have
-// synchronous_commit on.
+// synchronous_commit on. $6 queue key: while this one's lease is written to disk, the next one goes on to the bell.
 constexpr statement take_next{"rowlock_take_next", R"sql(
 UPDATE rowlock.lock AS l
 SET token = l.token + 1, expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
@@ -90,7 +90,7 @@ FROM (SELECT f.name FROM rowlock.lock AS f
       WHERE f.name = $1::text AND f.expires_at <= clock_timestamp() AND f.sharers = 0 AND f.upgraders = 0 AND f.permits = 0
       FOR UPDATE SKIP LOCKED) AS free
 WHERE l.name = free.name
-RETURNING l.token)sql"};
+RETURNING l.token, pg_advisory_unlock($6::bigint))sql"};
 
 // $1 name. Whether somebody holds it exclusively, for sure.
 constexpr statement look{"rowlock_look",
@@ -242,14 +242,10 @@ SELECT NOT EXISTS (
 // the lease runs out, so nobody waits for the disk. The bell rings after the row was written; who hears it takes longer
 // to ask than this takes to commit.
 constexpr statement release_exclusive{"rowlock_release_exclusive", R"sql(
-WITH freed AS (
-  UPDATE rowlock.lock SET expires_at = '-infinity', provider = NULL
-  FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS quick
-  WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
-  RETURNING 1
-)
-SELECT CASE WHEN $4::bigint <> 0 THEN pg_advisory_unlock($5::bigint) END
-FROM (SELECT count(*) AS n FROM freed OFFSET 0) AS counted WHERE n >= 0)sql"};
+UPDATE rowlock.lock SET expires_at = '-infinity', provider = NULL
+FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS quick
+WHERE name = $1::text AND provider = $2::bigint AND number = $3::bigint
+RETURNING CASE WHEN $4::bigint <> 0 THEN pg_advisory_unlock($5::bigint) END)sql"};
 
 constexpr statement release_part{"rowlock_release_part", R"sql(
 WITH freed AS (
@@ -299,8 +295,8 @@ detail::lease_answer lease_store::take(session& s, const lock_request& r, const 
     for (int tries = 0; tries < 2 && r.mode == lock_mode::exclusive && m.head && m.has_bell; ++tries) {
         if (tries > 0) std::this_thread::sleep_for(std::chrono::microseconds{100});
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
-                                std::int64_t{r.ttl.count()});
-        if (next.rows() == 1) return {.token = next.token(0, 0)};
+                                std::int64_t{r.ttl.count()}, k.queue);
+        if (next.rows() == 1) return {.token = next.token(0, 0), .left_queue = true};
     }
     const auto rows =
         r.mode == lock_mode::exclusive
@@ -328,8 +324,11 @@ void lease_store::announce_upgrade(session& s, const lock_request& r, bool waits
 bool lease_store::reap(session& s, const std::string& n, deadline d) { return s.run(reap_parts, d, n).truth(0, 0); }
 
 void lease_store::release(session& s, const lock_request& r, const lease_keys& k, bool bell, deadline d) {
-    (void)s.run(r.mode == lock_mode::exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
-                as_int(r.id.number), flag(bell), k.bell);
+    const bool exclusive = r.mode == lock_mode::exclusive;
+    const auto freed = s.run(exclusive ? release_exclusive : release_part, d, r.name, as_int(r.id.provider),
+                             as_int(r.id.number), flag(bell), k.bell);
+    // It had been lost, and nothing rang.
+    if (exclusive && bell && freed.rows() == 0) release_bell(s, r.mode, k, d);
 }
 
 void lease_store::release_bell(session& s, lock_mode mode, const lease_keys& k, deadline d) {

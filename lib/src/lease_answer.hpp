@@ -14,6 +14,7 @@ namespace rowlock::detail {
 struct lease_answer {
     std::optional<fencing_token> token{};    ///< granted
     bool bell = false;                       ///< granted, and this session holds the bell
+    bool left_queue = false;                 ///< granted, and this session has left the head of the queue
     bool dead_parts = false;                 ///< busy, but some who hold it have run out: `reap`, then try again
     bool contended = false;                  ///< busy, because the row was just being written
     bool lost = false;                       ///< an upgrade: there is nothing to upgrade any more
@@ -31,7 +32,7 @@ struct lease_manners {
 struct queue_place {
     bool head = false;     ///< it is the head of the queue
     bool bell = false;     ///< and has the bell, too
-    bool at_once = false;  ///< nobody had to be waited for
+    bool at_once = false;  ///< and did not have to wait for it
 };
 
 /// What is left of a lease.

@@ -96,6 +96,7 @@ private:
     };
     struct attempt_result {
         std::optional<grant> got{};
+        bool left_queue = false;
         std::chrono::milliseconds expires_in{};
     };
     class place_in_queue;

@@ -36,7 +36,7 @@ auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_ma
         if (answer.token) {
             do_begin_to_hold();
             if (!r.upgrade) record(r, k, answer.bell || m.has_bell ? here.who() : nullptr);
-            return {.got = grant{.token = answer.token, .expires_at = before + r.ttl}};
+            return {.got = grant{.token = answer.token, .expires_at = before + r.ttl}, .left_queue = answer.left_queue};
         }
         if (answer.lost)
             throw lock_lost{

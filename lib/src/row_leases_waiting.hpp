@@ -18,7 +18,7 @@ public:
     place_in_queue(const place_in_queue&) = delete;
     place_in_queue& operator=(const place_in_queue&) = delete;
     ~place_in_queue() {
-        if (!session_.usable()) return;
+        if (!session_.usable() || left) return;
         try {
             const auto d = deadline::after(timeout_);
             if (granted)
@@ -31,6 +31,7 @@ public:
     }
 
     bool granted = false;
+    bool left = false;  ///< it was given back by the statement that took the lease
 
 private:
     const Store& store_;
@@ -98,6 +99,7 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
         if (tried.got) {
             if (r.mode == lock_mode::exclusive) busy_.note(r.name, !at_once);
             place.granted = true;
+            place.left = tried.left_queue;
             return tried.got;
         }
         at_once = false;
