@@ -60,8 +60,8 @@ constexpr auto shorter_patience =
     "1000)))"
     "::text";
 
-filled prepared(const char* script, bool shared, const wait_bound& w) {
-    filled f{script};
+filled with_bound(const char* text, bool shared, const wait_bound& w) {
+    filled f{text};
     f.put("{shared}", std::string{shared ? "_shared" : ""})
         .put("{wait}", std::to_string(wait_time(w.until).value_or(0ms).count()));
     return f;
@@ -84,7 +84,7 @@ wait_result wait_for_key(session_source& sessions, session& s, std::int64_t key,
     const bool can_end = !w.until.is_never() || w.stop.stop_possible();
     const auto send = [&](deadline d) {
         if (can_end)
-            s.send_script(prepared(until_ended, shared, w).put("{key}", key).text(), d);
+            s.send_script(with_bound(until_ended, shared, w).put("{key}", key).text(), d);
         else
             s.send(shared ? shared_for_ever : exclusive_for_ever, d, key);
     };
@@ -100,10 +100,10 @@ detail::queue_place wait_for_both(session_source& sessions, session& s, std::int
                                   std::chrono::milliseconds operation_timeout) {
     const auto longest = std::to_string(patience.count());
     const auto script =
-        prepared(both_until_ended, shared, w)
+        with_bound(both_until_ended, shared, w)
             .put("{patience}", w.until.is_never()
                                    ? "'" + longest + "'"
-                                   : prepared(shorter_patience, shared, w).put("{longest}", longest).text())
+                                   : with_bound(shorter_patience, shared, w).put("{longest}", longest).text())
             .put("{queue}", queue)
             .put("{bell}", bell)
             .text();
