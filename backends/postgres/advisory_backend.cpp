@@ -53,7 +53,7 @@ void advisory_backend::do_listen(listener* l) {
 }
 
 std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, deadline d) {
-    if (r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name)) {
+    if (r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name) && sessions_.has_spare()) {
         auto got = look_up(r.id);
         if (!got) room_.join(r, false);  // to wait is to ask
         return got;
@@ -62,9 +62,10 @@ std::optional<grant> advisory_backend::do_try_acquire(const lock_request& r, dea
 }
 
 std::optional<grant> advisory_backend::ask_now(const lock_request& r, deadline d) {
-    auto got = room_.anybody(r.name) ? look_up(r.id) : attempt(r, d);
-    if (r.mode == lock_mode::exclusive) busy_.note(r.name, !got);
-    if (!got && r.queued) room_.join(r);
+    const bool others_wait = room_.anybody(r.name);
+    auto got = others_wait ? look_up(r.id) : attempt(r, d);
+    if (r.mode == lock_mode::exclusive && !others_wait) busy_.note(r.name, !got);
+    if (!got && r.queued) room_.join(r, !others_wait);
     return got;
 }
 
@@ -230,9 +231,10 @@ std::optional<grant> advisory_backend::wait_here(const lock_request& r, const se
                                                  const wait_bound& w, std::chrono::milliseconds operation_timeout) {
     const auto keys = needed_keys(r);
     std::optional<advisory_lock> got;
+    bool busy = true;
     if (r.mode == lock_mode::exclusive) {
         const auto waited = wait_for_key(sessions_, *here, keys.name, false, w, operation_timeout);
-        busy_.note(r.name, waited != wait_result::at_once);
+        busy = waited != wait_result::at_once;
         if (waited != wait_result::ended) got = {.mode = r.mode, .keys = keys};
     } else {
         const auto permits =
@@ -244,9 +246,14 @@ std::optional<grant> advisory_backend::wait_here(const lock_request& r, const se
         if (const auto answer = wait_in_server(sessions_, *here, send, {until, w.stop}, operation_timeout))
             got = advisory_sql::outcome_of(*answer, r.mode, keys);
     }
-    if (!got) return std::nullopt;
-    return record(r, *got, here,
-                  fencing_ ? std::optional{token_after_wait(r, *got, here, operation_timeout)} : std::nullopt);
+    if (!got) {
+        if (r.mode == lock_mode::exclusive) busy_.note(r.name, true);
+        return std::nullopt;
+    }
+    const auto granted = record(
+        r, *got, here, fencing_ ? std::optional{token_after_wait(r, *got, here, operation_timeout)} : std::nullopt);
+    if (r.mode == lock_mode::exclusive) busy_.note(r.name, busy);
+    return granted;
 }
 
 // A name is never put into a script, so the token of a lock that was waited for takes a statement of its own.

@@ -76,7 +76,7 @@ protected:
     /// Those who wait, but not in the server while it is asked for them.
     virtual void add_unseen_waiters(advisory_status& status) const;
 
-    /// A try, and a place in the room if it is in vain.
+    /// A try, unless others wait, and a place behind them if it is in vain.
     std::optional<grant> ask_now(const lock_request& r, deadline d);
     /// @param head this session is the head of the queue for permits
     std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);

@@ -79,8 +79,8 @@ SELECT EXISTS (SELECT FROM pg_locks
 // Waiting for a share or a permit (see key_wait.cpp for an exclusive lock), in scripts into which only numbers are put.
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
 // is set for the transaction ends with it, that is, with the script. A wait that was ended may have been granted at the
-// same moment; then it is given back. It may also be ended twice, see key_wait.cpp; the server notices that when the
-// next statement begins, so there is one in the inner block.
+// same moment; then it is given back. It may also be ended twice, see key_wait.cpp: the outer block catches the second,
+// for which the statement in the inner one makes the server look.
 //
 // {wait}: how long at most, in milliseconds; 0 is for ever.
 

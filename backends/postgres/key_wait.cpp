@@ -15,9 +15,6 @@ using namespace std::chrono_literals;
 constexpr statement exclusive_for_ever{"rowlock_wait_exclusive", R"sql(
 SELECT CASE WHEN pg_try_advisory_lock($1) THEN 'at once'
             WHEN pg_advisory_lock($1) IS NOT NULL THEN 'granted' END)sql"};
-constexpr statement shared_for_ever{"rowlock_wait_shared", R"sql(
-SELECT CASE WHEN pg_try_advisory_lock_shared($1) THEN 'at once'
-            WHEN pg_advisory_lock_shared($1) IS NOT NULL THEN 'granted' END)sql"};
 
 // An error that a block of PL/pgSQL catches does not get into the server's log: a timeout is none of its business. What
 // is set ends with the script, or with the block that an error ends. All there is to do is done in one expression, as
@@ -73,8 +70,14 @@ bool ended(const result& answer) { return answer.bytes(0, 0) == "ended"; }
 
 // A wait that was ended may have been granted at the same moment.
 bool granted_after_all(session& s, std::int64_t key, bool shared, std::chrono::milliseconds operation_timeout) {
-    return advisory_sql::holds(s, {.mode = shared ? lock_mode::shared : lock_mode::exclusive, .keys = {.name = key}},
-                               deadline::after(operation_timeout));
+    try {
+        return advisory_sql::holds(s,
+                                   {.mode = shared ? lock_mode::shared : lock_mode::exclusive, .keys = {.name = key}},
+                                   deadline::after(operation_timeout));
+    } catch (...) {
+        s.abandon();  // what it holds, nobody knows; closing it gives that back
+        throw;
+    }
 }
 
 }  // namespace
@@ -83,10 +86,10 @@ wait_result wait_for_key(session_source& sessions, session& s, std::int64_t key,
                          std::chrono::milliseconds operation_timeout) {
     const bool can_end = !w.until.is_never() || w.stop.stop_possible();
     const auto send = [&](deadline d) {
-        if (can_end)
+        if (can_end || shared)
             s.send_script(with_bound(until_ended, shared, w).put("{key}", key).text(), d);
         else
-            s.send(shared ? shared_for_ever : exclusive_for_ever, d, key);
+            s.send(exclusive_for_ever, d, key);
     };
     const auto answer = wait_in_server(sessions, s, send, w, operation_timeout);
     if (!answer) return wait_result::ended;

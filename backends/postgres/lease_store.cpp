@@ -239,8 +239,8 @@ SELECT NOT EXISTS (
     AND slot NOT IN (SELECT slot FROM at_rest)))sql"};
 
 // $1 name, $2 provider, $3 number, $4 give the bell back, $5 bell key. Losing this commit in a crash only means that
-// the lease runs out, so nobody waits for the disk. The bell rings after the row was written; who hears it takes longer
-// to ask than this takes to commit.
+// the lease runs out, so nobody waits for the disk. The bell rings after the row was written, and mostly takes longer
+// to be heard than this takes to commit; who comes too early asks again.
 constexpr statement release_exclusive{"rowlock_release_exclusive", R"sql(
 UPDATE rowlock.lock SET expires_at = '-infinity', provider = NULL
 FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS quick
@@ -291,8 +291,9 @@ bool lease_store::is_taken(session& s, const std::string& n, deadline d) { retur
 
 detail::lease_answer lease_store::take(session& s, const lock_request& r, const lease_keys& k, detail::lease_manners m,
                                        deadline d) {
-    // Once more where the one who rang is still committing, which is cheaper than to find out.
-    for (int tries = 0; tries < 2 && r.mode == lock_mode::exclusive && m.head && m.has_bell; ++tries) {
+    // Once more where the one who rang may still be committing, which is cheaper than to find out.
+    const int times = r.mode == lock_mode::exclusive && m.head && m.has_bell ? m.rang ? 2 : 1 : 0;
+    for (int tries = 0; tries < times; ++tries) {
         if (tries > 0) std::this_thread::sleep_for(std::chrono::microseconds{100});
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                                 std::int64_t{r.ttl.count()}, k.queue);

@@ -72,7 +72,12 @@ std::optional<result> wait_in_server(session_source& sessions, session& s, const
     } catch (const no_answer&) {
         throw;
     } catch (const error& e) {
-        advisory_sql::unlock_all(s, operation());
+        try {
+            advisory_sql::unlock_all(s, operation());
+        } catch (...) {
+            s.abandon();  // closing it gives back what it holds
+            throw;
+        }
         if (e.sqlstate() == sqlstate::query_canceled || e.sqlstate() == sqlstate::lock_not_available)
             return std::nullopt;  // the end of the wait fell between two statements
         throw;

@@ -9,7 +9,7 @@ constexpr statement where_am_i{"rowlock_where", "SELECT pg_catalog.pg_backend_pi
 //  - Timeouts: a role or a database may have defaults that would end a wait, or a session that holds locks and is idle.
 //  - Keepalives: a holder whose host vanished is freed after 5 s + 3 * 2 s, later than its own side notices (5 s).
 //    tcp_user_timeout does the same for one who waits. If only its process dies, the server looks for that twice a
-//    second, and it leaves the queue.
+//    second, and it leaves the queue. Linux tells servers of closed sockets; elsewhere they may refuse to look.
 //  - synchronous_commit: a token that the server could forget in a crash would be handed out twice. remote_apply is
 //    stronger and stays.
 //  - jit: to compile a statement can take a second, to run one of ours takes less than a millisecond.
@@ -32,7 +32,8 @@ FROM (VALUES ('statement_timeout', '0'),
              ('tcp_user_timeout', '8000'),
              ('client_connection_check_interval', '500')) AS w (name, value)
      JOIN pg_catalog.pg_settings AS s USING (name)
-WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply'))sql"};
+WHERE NOT (s.name = 'synchronous_commit' AND s.setting = 'remote_apply')
+  AND NOT (s.name = 'client_connection_check_interval' AND pg_catalog.version() !~ 'linux'))sql"};
 
 }  // namespace
 

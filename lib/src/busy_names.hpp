@@ -8,9 +8,9 @@
 
 namespace rowlock::detail {
 
-/// The names that were busy a moment ago. Who wants one of them, and has time, need not try first: to wait is to ask.
-/// That saves a round trip where there is a wait, and costs none where there is not; only then does the lock occupy the
-/// connection that it was waited for in, which is why older news does not count.
+/// The names that were busy a moment ago. Who wants one of them, has time, and a connection to wait in, need not try
+/// first: to wait is to ask. That saves a round trip where there is a wait, and costs none where there is not; only
+/// then does the lock occupy a connection of its own, which is why older news does not count.
 ///
 /// Distinct objects: safe.
 /// Shared objects: safe.

@@ -50,6 +50,7 @@ public:
     [[nodiscard]] use that(const std::shared_ptr<member>& m, deadline d) override;
     /// A session without locks. Empty: all that may be opened are in use or hold locks.
     [[nodiscard]] std::optional<use> without_locks(deadline d) override;
+    [[nodiscard]] bool has_spare() const override;
 
     /// Sessions that hold locks and do nothing: all of them, in the caller's hands.
     [[nodiscard]] std::vector<use> idle_holders();
@@ -147,8 +148,8 @@ auto connection_pool<Session>::that(const std::shared_ptr<member>& m, deadline d
     if (d.is_never())
         freed_.wait(lock, ready);
     else if (!freed_.wait_until(lock, d.at(), ready))
-        throw no_answer{"the connection to " + server_ + " was in use by other threads until the time was over",
-                        context()};
+        throw connection_error{"the connection to " + server_ + " was in use by other threads until the time was over",
+                               context()};
     if (m->gone) throw no_answer{"the connection that held the lock is gone", context()};
     m->in_use = true;
     return {*this, m};
@@ -165,6 +166,12 @@ auto connection_pool<Session>::without_locks(deadline d) -> std::optional<use> {
     // One must be left for statements that do not wait.
     if (members_.size() + opening_ + 1 >= limit) return std::nullopt;
     return use{*this, open(lock, true, d)};
+}
+
+template <class Session>
+bool connection_pool<Session>::has_spare() const {
+    const std::lock_guard lock{mutex_};
+    return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return !m->in_use && m->locks == 0; });
 }
 
 template <class Session>

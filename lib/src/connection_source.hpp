@@ -93,6 +93,9 @@ public:
         }
     }
 
+    /// Whether `without_locks` would have one at once.
+    [[nodiscard]] virtual bool has_spare() const { return false; }
+
 private:
     virtual void put_back(const std::shared_ptr<member>& m) noexcept = 0;
 };

@@ -26,6 +26,7 @@ struct lease_manners {
     bool bell = true;       ///< take the bell with the lease
     bool head = false;      ///< the caller is the head of the queue: nobody is overtaken
     bool has_bell = false;  ///< this session has the bell already
+    bool rang = false;      ///< the bell came just now, from somebody who may still be committing
 };
 
 /// What a session that queued for a lease has now.

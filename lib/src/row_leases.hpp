@@ -36,7 +36,8 @@ namespace rowlock::detail {
 ///
 /// The statements, and nothing that is decided here, are the `Store`'s. It has
 ///  - `name` and `server`, for messages, `session`, and `keys`: the two locks of a name, made by `keys_of(name)`;
-///  - on a session `s`, one round trip each, by a deadline, or throwing `no_answer` where the session is lost and other
+///  - on a session `s`, few round trips each, mostly one, by a deadline, or throwing `no_answer` where the session is
+///  lost and other
 ///    errors where it is not:
 ///    `is_taken(s, name)` whether somebody holds it exclusively, for a fraction of a try;
 ///    `take(s, request, keys, manners)`, `upgrade(s, request)`: a `lease_answer`;
@@ -122,6 +123,8 @@ private:
                                          std::chrono::milliseconds timeout);
     void record(const lock_request& r, const keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);
+    use session_of_bell(const request_id& id, const holding& h, deadline d);
+    [[nodiscard]] bool is_known(const request_id& id) const;
     void give_bell_back(const holding& h, deadline d);
     [[noreturn]] void in_doubt(std::span<const lock_request> asked);
     renewal loss_of(session& s, const lock_request& r, deadline d);

@@ -78,7 +78,7 @@ void row_leases<Store>::do_release(const lock_request& r, deadline d) {
     const auto k = h ? h->k : store_.keys_of(r.name);
     if (h && h->bell) {
         try {
-            const auto here = sessions_->that(h->bell, d);
+            const auto here = session_of_bell(r.id, *h, d);
             const bool same_mode = h->bell_mode == (r.mode == lock_mode::exclusive ? r.mode : lock_mode::shared);
             store_.release(*here, r, k, same_mode, d);
             if (!same_mode) store_.release_bell(*here, h->bell_mode, k, d);
@@ -86,11 +86,31 @@ void row_leases<Store>::do_release(const lock_request& r, deadline d) {
             return;
         } catch (const no_answer&) {  // the bell went with its session; the row is still to be written
         } catch (const error&) {      // whoever writes the row later knows nothing of the bell
-            give_bell_back(*h, d);
+            if (!is_known(r.id)) give_bell_back(*h, d);
             throw;
         }
     }
     ask_any(d, [&](session& s) { store_.release(s, r, k, false, d); });
+}
+
+// Where others use it until the time is over, the lease is still to be released, bell and all.
+template <class Store>
+auto row_leases<Store>::session_of_bell(const request_id& id, const holding& h, deadline d) -> use {
+    try {
+        return sessions_->that(h.bell, d);
+    } catch (const no_answer&) {
+        throw;
+    } catch (const error&) {
+        const std::lock_guard lock{mutex_};
+        holdings_.emplace(id, h);
+        throw;
+    }
+}
+
+template <class Store>
+bool row_leases<Store>::is_known(const request_id& id) const {
+    const std::lock_guard lock{mutex_};
+    return holdings_.contains(id);
 }
 
 template <class Store>

@@ -51,11 +51,14 @@ std::optional<grant> row_leases<Store>::do_try_acquire(const lock_request& r, de
     if (auto found = settle(r, d)) return found;
     if (r.upgrade) {
         if (auto got = attempt(sessions_->any(d), r, {}, d).got) return got;
-    } else if (sessions_wait_ && r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name)) {
+    } else if (sessions_wait_ && r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name) &&
+               sessions_->has_spare()) {
         room_.join(r, false);  // to wait is to ask
     } else {
-        if (auto got = room_.anybody(r.name) ? std::nullopt : ask_now(r, d)) return got;
-        if (r.queued) room_.join(r);
+        const bool others_wait = room_.anybody(r.name);
+        if (!others_wait)
+            if (auto got = ask_now(r, d)) return got;
+        if (r.queued) room_.join(r, !others_wait);
     }
     return std::nullopt;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include <rowlock/error.hpp>
 
@@ -93,25 +94,29 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
     if (!has.head) return std::nullopt;
 
     bool at_once = has.at_once;
-    for (auto p = 1ms;; p = next_pause(p)) {
-        // Also if time is over: the bell may be somebody's whose lease is not.
-        const auto tried = attempt(here, r, {.head = true, .has_bell = has.bell}, deadline::after(timeout));
+    bool rang = has.bell;
+    for (auto p = 1ms;;) {
+        // Also if time is over: whose bell it is, his lease may have run out.
+        const lease_manners manners{.head = true, .has_bell = has.bell, .rang = std::exchange(rang, false)};
+        const auto tried = attempt(here, r, manners, deadline::after(timeout));
         if (tried.got) {
-            if (r.mode == lock_mode::exclusive) busy_.note(r.name, !at_once);
             place.granted = true;
             place.left = tried.left_queue;
+            if (r.mode == lock_mode::exclusive) busy_.note(r.name, !at_once);
             return tried.got;
         }
         at_once = false;
         if (w.over()) break;
         if (bell_tells && !has.bell) {
-            const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in, 1ms) + 1ms);
+            const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in + 1ms, 10ms));
             const wait_bound patience{std::min(w.until, look_again), w.stop};
             has.bell = store_.wait_for_bell(*sessions_, *here, k, shared, patience, timeout) != wait_result::ended;
             if (!has.bell && w.over()) break;
+            rang = has.bell;
         } else {
             // Whose lease it is has no bell: its session died, or it was taken through a pooler.
             pause(p, w);
+            p = next_pause(p);
         }
     }
     return std::nullopt;

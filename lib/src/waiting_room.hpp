@@ -27,11 +27,11 @@ public:
     /// Whether somebody waits for `name`.
     [[nodiscard]] bool anybody(std::string_view name) const;
     /// Takes a place at the end; nothing happens if `r` has one.
-    /// @param asked the database was asked for it already
+    /// @param asked the database was asked for it, and it was busy
     void join(const lock_request& r, bool asked = true);
     /// The database is asked for it now.
     void ask(const request_id& id);
-    /// Whether the database was asked for it, or others were before it.
+    /// False: it was the first, and time was over before the database was asked for it.
     bool leave(const request_id& id);
     /// Blocks until `id` is the first of its name; false: `w` is over before that, or it has no place.
     [[nodiscard]] bool await_turn(const request_id& id, const wait_bound& w);

@@ -124,7 +124,8 @@ public:
 private:
     /// Takes the lock if that can be done without waiting for somebody to release it; empty: somebody else has it.
     /// Asked again with an id that already holds the lock, it answers with that grant. With `r.queued` it keeps a
-    /// place in the queue, if the back end has one, until the lock is granted or `do_abandon` is called.
+    /// place in the queue, if the back end has one, until the lock is granted or `do_abandon` is called; then it may
+    /// also be empty because to wait is the better question.
     ///
     /// Returns or throws a `rowlock::error` by `d`.
     virtual std::optional<grant> do_try_acquire(const lock_request& r, deadline d) = 0;
@@ -143,14 +144,15 @@ private:
     /// Returns or throws a `rowlock::error` by `d`.
     virtual void do_release(const lock_request& r, deadline d) = 0;
 
-    /// After a queued try that came back busy: waits until the lock is granted, or another try makes sense, or `w`
+    /// After a queued try that came back empty: waits until the lock is granted, or another try makes sense, or `w`
     /// is over, and answers with the grant if there is one. Must return soon once `w.stop` is requested.
     ///
     /// Default: sleeps for a while that grows with the time already waited (1 to 100 ms, jittered), then tries.
     virtual std::optional<grant> do_await(const lock_request& r, const wait_bound& w,
                                           std::chrono::milliseconds operation_timeout);
 
-    /// The wait is over: leaves the queue. If the lock was granted in the meantime, it is kept and returned.
+    /// The wait is over: leaves the queue. If the lock was granted in the meantime, it is kept and returned. Tries, if
+    /// nobody was asked yet: empty means that somebody else has it, or was first.
     ///
     /// Default: nothing to leave, nothing granted.
     virtual std::optional<grant> do_abandon(const lock_request& r, deadline d);
