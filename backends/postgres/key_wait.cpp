@@ -21,7 +21,8 @@ SELECT CASE WHEN pg_try_advisory_lock($1) THEN 'at once'
 // each is planned anew. {wait} in milliseconds, 0 is for ever; {shared} is the end of the functions' names.
 //
 // A wait can be ended twice, by its timeout and because the server is asked to: the second comes as soon as the first
-// has been caught, and is caught by the outer block.
+// has been caught, and is caught by the outer block. The inner one says once more what is so already, because that takes
+// a moment, in which most of those that come later still are caught, too.
 constexpr auto until_ended = R"sql(
 SET LOCAL lock_timeout = {wait};
 SET LOCAL rowlock_wait.outcome = 'ended';
@@ -29,7 +30,9 @@ DO $rowlock$ BEGIN BEGIN
   PERFORM set_config('rowlock_wait.outcome',
                      CASE WHEN pg_try_advisory_lock{shared}({key}) THEN 'at once'
                           WHEN pg_advisory_lock{shared}({key}) IS NOT NULL THEN 'granted' END, true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN END;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN
+  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
+END;
 EXCEPTION WHEN lock_not_available OR query_canceled THEN
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
@@ -46,7 +49,9 @@ DO $rowlock$ BEGIN BEGIN
                           WHEN set_config('lock_timeout', {patience}, true) IS NULL THEN NULL
                           WHEN pg_try_advisory_lock{shared}({bell}) THEN 'at once'
                           WHEN pg_advisory_lock{shared}({bell}) IS NOT NULL THEN 'granted' END, true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN END;
+EXCEPTION WHEN lock_not_available OR query_canceled THEN
+  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
+END;
 EXCEPTION WHEN lock_not_available OR query_canceled THEN
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
