@@ -90,7 +90,7 @@ with_meson() {
     tar -C "$source" --exclude='./build*' --exclude=./.git --exclude=./.cache -cf - . |
         tar -C "$work/program/subprojects/rowlock" -xf -
     meson setup "$work/build" "$work/program" --wrap-mode=forcefallback --default-library="$kind" --buildtype=plain \
-        -Drowlock:auto_features=disabled "${features[@]/#-D/-Drowlock:}"
+        -Dauto_features=disabled "${features[@]/#-D/-Drowlock:}"
     ninja -C "$work/build"
     libdir=$work/build/subprojects/rowlock/lib
     program=$work/build/consumer
