@@ -21,8 +21,8 @@ SELECT CASE WHEN pg_try_advisory_lock($1) THEN 'at once'
 // each is planned anew. {wait} in milliseconds, 0 is for ever; {shared} is the end of the functions' names.
 //
 // A wait can be ended twice, by its timeout and because the server is asked to: the second comes as soon as the first
-// has been caught, and is caught by the outer block. The inner one says once more what is so already, because that takes
-// a moment, in which most of those that come later still are caught, too.
+// has been caught, and is caught by the outer block. The inner one says once more what is so already, because that
+// takes a moment, in which most of those that come later still are caught, too.
 constexpr auto until_ended = R"sql(
 SET LOCAL lock_timeout = {wait};
 SET LOCAL rowlock_wait.outcome = 'ended';

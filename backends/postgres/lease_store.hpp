@@ -39,6 +39,7 @@ struct lease_store {
     static constexpr std::string_view server = "PostgreSQL";
     static constexpr bool sees_waiters = true;
     static constexpr bool tells_of_breaks = true;
+    static constexpr bool waits_at_once = true;
     using session = postgres::session;
     using keys = lease_keys;
 

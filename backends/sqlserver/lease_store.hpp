@@ -31,6 +31,7 @@ struct lease_store {
     // The view that has the waits wants the right to look at the whole server.
     static constexpr bool sees_waiters = false;
     static constexpr bool tells_of_breaks = false;
+    static constexpr bool waits_at_once = false;  // a statement for the queue, one for the bell, one to take it
     using session = lease_session;
     using keys = lease_keys;
 

@@ -48,6 +48,7 @@ namespace rowlock::detail {
 ///    `renew(s, requests)`: the numbers of those it moved; `breaks(s, provider, numbers)`: who broke them, and why;
 ///    `break_all`, `purge`: how many; `rows(s, prefix)`: `lease_row`s; `waiters(s, names)`: whom the server sees wait,
 ///    with the names; `sees_waiters` says whether it does;
+///  - `waits_at_once`: to wait costs no more than to try, so that who knows that it is busy need not;
 ///  - `tells_of_breaks`: every provider is told of them; otherwise this one, and others when they renew;
 ///  - `release_bell(s, mode, keys)`, `leave_queue(s, keys)`, and `unlock_all(s, keys)`: whatever a wait has taken;
 ///  - `wait_for_queue(sessions, s, keys, bound, timeout)` and `wait_for_bell(sessions, s, keys, shared, bound,
@@ -119,7 +120,8 @@ private:
     [[nodiscard]] bool is_in_doubt(const lock_request& r) const;
     void settled(std::span<const lock_request> all);
     std::optional<grant> await_upgrade(const lock_request& r, const wait_bound& w, std::chrono::milliseconds timeout);
-    std::optional<grant> queue_in_server(const use& here, const lock_request& r, const wait_bound& w,
+    /// @param asked the database was asked for it before
+    std::optional<grant> queue_in_server(const use& here, const lock_request& r, bool asked, const wait_bound& w,
                                          std::chrono::milliseconds timeout);
     void record(const lock_request& r, const keys& k, std::shared_ptr<member> bell);
     std::optional<holding> take_holding(const request_id& id);

@@ -51,8 +51,8 @@ std::optional<grant> row_leases<Store>::do_try_acquire(const lock_request& r, de
     if (auto found = settle(r, d)) return found;
     if (r.upgrade) {
         if (auto got = attempt(sessions_->any(d), r, {}, d).got) return got;
-    } else if (sessions_wait_ && r.queued && r.mode == lock_mode::exclusive && busy_.contains(r.name) &&
-               sessions_->has_spare()) {
+    } else if (Store::waits_at_once && sessions_wait_ && r.queued && r.mode == lock_mode::exclusive &&
+               busy_.contains(r.name) && sessions_->has_spare()) {
         room_.join(r, false);  // to wait is to ask
     } else {
         const bool others_wait = room_.anybody(r.name);

@@ -55,8 +55,8 @@ std::optional<grant> row_leases<Store>::do_await(const lock_request& r, const wa
     try {
         auto here = sessions_wait_ ? sessions_->to_wait(w, operation_timeout) : std::nullopt;
         if (here) {
-            room_.ask(r.id);
-            auto got = queue_in_server(*here, r, w, operation_timeout);
+            const bool asked = room_.ask(r.id);
+            auto got = queue_in_server(*here, r, asked, w, operation_timeout);
             if (got) room_.leave(r.id);
             return got;
         }
@@ -77,8 +77,8 @@ std::optional<grant> row_leases<Store>::do_await(const lock_request& r, const wa
 }
 
 template <class Store>
-std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const lock_request& r, const wait_bound& w,
-                                                        std::chrono::milliseconds timeout) {
+std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const lock_request& r, bool asked,
+                                                        const wait_bound& w, std::chrono::milliseconds timeout) {
     using namespace std::chrono_literals;
     const auto k = store_.keys_of(r.name);
     place_in_queue place{store_, *here, k, timeout};
@@ -96,7 +96,9 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
     bool at_once = has.at_once;
     bool rang = has.bell;
     for (auto p = 1ms;;) {
-        // Also if time is over: whose bell it is, his lease may have run out.
+        // If it was never asked for, also when time is over: whose bell it is, his lease may have run out.
+        if (asked && !has.bell && w.over()) break;
+        asked = true;
         const lease_manners manners{.head = true, .has_bell = has.bell, .rang = std::exchange(rang, false)};
         const auto tried = attempt(here, r, manners, deadline::after(timeout));
         if (tried.got) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <stop_token>
+#include <utility>
 
 namespace rowlock::detail {
 
@@ -19,9 +20,10 @@ void waiting_room::join(const lock_request& r, bool asked) {
     waiters_.emplace(r.id, std::move(w));
 }
 
-void waiting_room::ask(const request_id& id) {
+bool waiting_room::ask(const request_id& id) {
     const std::lock_guard lock{mutex_};
-    if (const auto found = waiters_.find(id); found != waiters_.end()) found->second->asked = true;
+    const auto found = waiters_.find(id);
+    return found == waiters_.end() || std::exchange(found->second->asked, true);
 }
 
 bool waiting_room::leave(const request_id& id) {

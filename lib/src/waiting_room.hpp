@@ -29,8 +29,8 @@ public:
     /// Takes a place at the end; nothing happens if `r` has one.
     /// @param asked the database was asked for it, and it was busy
     void join(const lock_request& r, bool asked = true);
-    /// The database is asked for it now.
-    void ask(const request_id& id);
+    /// The database is asked for it now; whether it was before.
+    bool ask(const request_id& id);
     /// False: it was the first, and time was over before the database was asked for it.
     bool leave(const request_id& id);
     /// Blocks until `id` is the first of its name; false: `w` is over before that, or it has no place.
