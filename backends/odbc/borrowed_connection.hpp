@@ -1,6 +1,6 @@
 #pragma once
 
-#include <condition_variable>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,6 +11,7 @@
 
 #include <connection_source.hpp>
 #include <no_answer.hpp>
+#include <turns.hpp>
 
 #include "borrowed_handle.hpp"
 
@@ -53,8 +54,9 @@ public:
 
     [[nodiscard]] use any(deadline d) override;
     [[nodiscard]] use that(const std::shared_ptr<member>&, deadline d) override { return any(d); }
-    /// Empty: somebody waits in it already.
-    [[nodiscard]] std::optional<use> without_locks(deadline d) override;
+    using base::without_locks;
+    /// Empty also if somebody waits in it already.
+    [[nodiscard]] std::optional<use> without_locks(const wait_bound& w, std::chrono::milliseconds connecting) override;
 
     /// Looks at it without using it.
     /// @throws no_answer it is gone
@@ -79,7 +81,7 @@ private:
     const gone_function gone_;
 
     mutable std::mutex mutex_;
-    std::condition_variable freed_;
+    detail::turns turns_;
     std::stop_source give_way_;
     int wanted_ = 0;
     std::shared_ptr<member> only_;
@@ -101,16 +103,18 @@ void borrowed_connection<Session>::check_there(std::unique_lock<std::mutex>& loc
 template <class Session>
 auto borrowed_connection<Session>::any(deadline d) -> use {
     std::unique_lock lock{mutex_};
-    const auto free = [&] { return only_->gone || !only_->in_use; };
-    if (!free()) {
+    const auto free = [&](const detail::turns::turn* mine) {
+        return only_->gone || (!only_->in_use && turns_.may_use(only_.get(), mine));
+    };
+    if (!free(nullptr)) {
         ++wanted_;
         if (only_->waiting) give_way_.request_stop();
-        bool got = true;
-        if (d.is_never())
-            freed_.wait(lock, free);
-        else
-            got = freed_.wait_until(lock, d.at(), free);
-        if (--wanted_ == 0) freed_.notify_all();
+        bool got = false;
+        {
+            const detail::turns::turn mine{turns_};
+            got = turns_.wait(lock, {.until = d}, [&] { return free(&mine); });
+            --wanted_;
+        }
         if (!got)
             throw connection_error{
                 "the connection to " + server_ + " was in use by other threads until the time was over",
@@ -122,13 +126,10 @@ auto borrowed_connection<Session>::any(deadline d) -> use {
 }
 
 template <class Session>
-auto borrowed_connection<Session>::without_locks(deadline d) -> std::optional<use> {
+auto borrowed_connection<Session>::without_locks(const wait_bound& w, std::chrono::milliseconds) -> std::optional<use> {
     std::unique_lock lock{mutex_};
     const auto ready = [&] { return only_->gone || only_->waiting || (!only_->in_use && wanted_ == 0); };
-    if (d.is_never())
-        freed_.wait(lock, ready);
-    else if (!freed_.wait_until(lock, d.at(), ready))
-        return std::nullopt;
+    if (!turns_.wait(lock, w, ready)) return std::nullopt;
     if (!only_->gone && only_->waiting) return std::nullopt;
     check_there(lock);
     only_->in_use = only_->waiting = true;
@@ -142,7 +143,7 @@ void borrowed_connection<Session>::put_back(const std::shared_ptr<member>&) noex
     only_->in_use = only_->waiting = false;
     if (!only_->gone && !only_->s.usable()) end(lock, only_->s.last_words());
     lock.unlock();
-    freed_.notify_all();
+    turns_.look_again();
 }
 
 template <class Session>
@@ -150,7 +151,7 @@ void borrowed_connection<Session>::end(std::unique_lock<std::mutex>& lock, const
     only_->gone = true;
     lock.unlock();
     gone_(*only_, why);
-    freed_.notify_all();
+    turns_.look_again();
     lock.lock();
 }
 

@@ -4,14 +4,12 @@
 #include <exception>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
-
-#include <signal.h>
 
 #include <rowlock/error.hpp>
 
-#include <waiting_room.hpp>
+#include <condition_wait.hpp>
+#include <quiet_thread.hpp>
 
 namespace rowlock::odbc {
 
@@ -26,12 +24,8 @@ struct errand::state {
 };
 
 errand::errand(std::function<void()> what) : state_{std::make_shared<state>(std::move(what))} {
-    // A thread inherits the signals that are blocked where it is started.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-        std::thread{[s = state_] {
+        detail::quiet_thread([s = state_] {
             std::exception_ptr failure;
             try {
                 s->what();
@@ -43,12 +37,10 @@ errand::errand(std::function<void()> what) : state_{std::make_shared<state>(std:
             s->failure = failure;
             s->over = true;
             s->ended.notify_all();
-        }}.detach();
+        }).detach();
     } catch (const std::system_error& e) {
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
         throw connection_error{std::string{"no thread can be had to call ODBC in: "} + e.what()};
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool errand::done(const wait_bound& w, std::chrono::milliseconds grace) {

@@ -213,7 +213,8 @@ std::optional<grant> advisory_backend::do_await(const lock_request& r, const wai
                                                 std::chrono::milliseconds operation_timeout) {
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
-        auto here = sessions_.to_wait(w, operation_timeout);
+        auto here = sessions_.without_locks(w, operation_timeout);
+        if (!here && w.over()) return std::nullopt;
         room_.ask(r.id);
         auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
         if (got) room_.leave(r.id);

@@ -81,16 +81,18 @@ bool borrowed_connection::wanted() const {
 
 // Returns when nobody uses it.
 void borrowed_connection::enqueue(std::unique_lock<std::mutex>& lock, deadline d) {
-    const auto free = [&] { return only_->gone || !only_->in_use; };
-    if (free()) return;
+    const auto free = [&](const detail::turns::turn* mine) {
+        return only_->gone || (!only_->in_use && turns_.may_use(only_.get(), mine));
+    };
+    if (free(nullptr)) return;
     ++wanted_;
     if (only_->waiting) only_->s.wake();
-    bool got = true;
-    if (d.is_never())
-        freed_.wait(lock, free);
-    else
-        got = freed_.wait_until(lock, d.at(), free);
-    if (--wanted_ == 0) freed_.notify_all();
+    bool got = false;
+    {
+        const detail::turns::turn mine{turns_};
+        got = turns_.wait(lock, {.until = d}, [&] { return free(&mine); });
+        --wanted_;
+    }
     if (!got)
         throw connection_error{"the connection to PostgreSQL was in use by other threads until the time was over",
                                {.backend = std::string{backend_}}};
@@ -129,13 +131,10 @@ session_source::use borrowed_connection::that(const std::shared_ptr<member>&, de
     return take(lock, false, true);
 }
 
-std::optional<session_source::use> borrowed_connection::without_locks(deadline d) {
+std::optional<session_source::use> borrowed_connection::without_locks(const wait_bound& w, std::chrono::milliseconds) {
     std::unique_lock lock{mutex_};
     const auto ready = [&] { return only_->gone || only_->waiting || (!only_->in_use && wanted_ == 0); };
-    if (d.is_never())
-        freed_.wait(lock, ready);
-    else if (!freed_.wait_until(lock, d.at(), ready))
-        return std::nullopt;
+    if (!turns_.wait(lock, w, ready)) return std::nullopt;
     if (!only_->gone && only_->waiting) return std::nullopt;
     return take(lock, true, false);
 }
@@ -146,7 +145,7 @@ void borrowed_connection::put_back(const std::shared_ptr<member>&) noexcept {
     only_->in_use = only_->waiting = false;
     if (!only_->gone && (only_->hung_up || !only_->s.usable())) end(lock, only_->s.last_words());
     lock.unlock();
-    freed_.notify_all();
+    turns_.look_again();
 }
 
 void borrowed_connection::end(std::unique_lock<std::mutex>& lock, const std::string& why) noexcept {
@@ -154,7 +153,7 @@ void borrowed_connection::end(std::unique_lock<std::mutex>& lock, const std::str
     claim_.reset();
     lock.unlock();
     gone_(*only_, why);
-    freed_.notify_all();
+    turns_.look_again();
     lock.lock();
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <condition_variable>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -9,6 +9,7 @@
 #include <rowlock/options.hpp>
 
 #include <connection_claim.hpp>
+#include <turns.hpp>
 
 #include "descriptor.hpp"
 #include "hang_up_watch.hpp"
@@ -36,8 +37,9 @@ public:
     [[nodiscard]] use any(deadline d) override;
     /// Also inside a transaction.
     [[nodiscard]] use that(const std::shared_ptr<member>& m, deadline d) override;
-    /// Empty: somebody waits in it already.
-    [[nodiscard]] std::optional<use> without_locks(deadline d) override;
+    using session_source::without_locks;
+    /// Empty also if somebody waits in it already.
+    [[nodiscard]] std::optional<use> without_locks(const wait_bound& w, std::chrono::milliseconds connecting) override;
 
     /// Whether somebody has called `any` or `that`, and wakes whoever waits in the session.
     [[nodiscard]] bool wanted() const;
@@ -69,7 +71,7 @@ private:
     const int announced_pid_;
 
     mutable std::mutex mutex_;
-    std::condition_variable freed_;
+    detail::turns turns_;
     std::shared_ptr<member> only_;
     std::optional<visit> visit_;
     int wanted_ = 0;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <poll.h>
-#include <signal.h>
 
 #include "settings.hpp"
 
@@ -28,25 +27,15 @@ bool readable(int fd, int end, int timeout_ms) {
 break_listener::break_listener(conninfo to, std::string_view backend, std::function<void()> heard)
     : to_{std::move(to)}, backend_{backend}, heard_{std::move(heard)} {}
 
-break_listener::~break_listener() {
-    end_.ring();
-    if (thread_.joinable()) thread_.join();
-}
-
 void break_listener::start() {
-    std::call_once(started_, [this] {
-        sigset_t all, before;  // signals are for the program's own threads
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        thread_ = std::thread{[this] { run(); }};
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    });
+    std::call_once(started_, [this] { job_.start([this](const std::stop_token& stop) { run(stop); }); });
 }
 
-void break_listener::run() {
+void break_listener::run(const std::stop_token& stop) {
+    const std::stop_callback on_stop{stop, [this] { end_.ring(); }};
     for (;;) {
         try {
-            return listen();
+            return listen(stop);
         } catch (const std::exception&) {  // whoever uses the provider hears of it, too
             std::array<pollfd, 1> end{{{end_.fd(), POLLIN, 0}}};
             if (::poll(end.data(), 1, 1000) > 0) return;
@@ -54,8 +43,9 @@ void break_listener::run() {
     }
 }
 
-void break_listener::listen() {
-    session s{to_, backend_, deadline::after(5s)};
+void break_listener::listen(const std::stop_token& stop) {
+    session s{to_, backend_, wait_bound{deadline::after(5s), stop}};
+    if (stop.stop_requested()) return;
     settle_in(s, false, deadline::after(5s));
     (void)s.run_script(listen_script, deadline::after(5s));
     heard_();  // what was broken before it listened

@@ -2,8 +2,10 @@
 
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <string_view>
-#include <thread>
+
+#include <side_jobs.hpp>
 
 #include "session.hpp"
 
@@ -18,7 +20,7 @@ namespace rowlock::postgres {
 class break_listener {
 public:
     break_listener(conninfo to, std::string_view backend, std::function<void()> heard);
-    ~break_listener();
+    ~break_listener() = default;
     break_listener(const break_listener&) = delete;
     break_listener& operator=(const break_listener&) = delete;
 
@@ -26,15 +28,15 @@ public:
     void start();
 
 private:
-    void run();
-    void listen();
+    void run(const std::stop_token& stop);
+    void listen(const std::stop_token& stop);
 
     const conninfo to_;
     const std::string_view backend_;
     const std::function<void()> heard_;
     const wake_up end_;
     std::once_flag started_;
-    std::thread thread_;
+    detail::side_jobs job_;  // last: it ends first
 };
 
 }  // namespace rowlock::postgres

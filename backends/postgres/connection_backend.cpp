@@ -6,6 +6,7 @@
 #include <rowlock/error.hpp>
 
 #include <admission.hpp>
+#include <condition_wait.hpp>
 
 #include "advisory_break.hpp"
 #include "filled.hpp"
@@ -155,8 +156,8 @@ std::optional<grant> connection_backend::ask_again(const lock_request& r, const 
 
 std::optional<grant> connection_backend::wait_in_server(const lock_request& r, const wait_bound& w,
                                                         std::chrono::milliseconds operation_timeout) {
-    const auto here = sessions_.to_wait(w, operation_timeout);
-    if (!here) return ask_again(r, w, operation_timeout);
+    const auto here = sessions_.without_locks(w, operation_timeout);
+    if (!here) return w.over() ? std::nullopt : ask_again(r, w, operation_timeout);
     {
         // What was granted in this session since it would get once more, at once.
         const std::lock_guard lock{mutex_};
@@ -192,8 +193,8 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     const advisory_lock queue{.keys = {.name = keys_of(r.name).queue}};
     const auto operation = [&] { return deadline::after(operation_timeout); };
     {
-        const auto here = sessions_.without_locks(operation());
-        if (!here) return ask_again(r, w, operation_timeout);
+        const auto here = sessions_.without_locks(w, operation_timeout);
+        if (!here) return w.over() ? std::nullopt : ask_again(r, w, operation_timeout);
         if (!wait_for_name(**here, queue, w, operation_timeout)) return std::nullopt;
     }
     const auto leave = [&] {

@@ -4,8 +4,9 @@
 #include <limits>
 #include <utility>
 
-#include <signal.h>
 #include <sys/epoll.h>
+
+#include <quiet_thread.hpp>
 
 namespace rowlock::postgres {
 namespace {
@@ -23,11 +24,7 @@ void control(int epoll, int fd, std::uint32_t events, std::uint64_t id) {
 hang_up_watch::hang_up_watch(std::function<void(std::uint64_t)> heard)
     : heard_{std::move(heard)}, epoll_{epoll_create1(EPOLL_CLOEXEC)} {
     control(epoll_.get(), end_.fd(), EPOLLIN, end_id);
-    sigset_t all, before;  // signals are for the program's own threads
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread{[this] { run(); }};
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_ = detail::quiet_thread([this] { run(); });
 }
 
 hang_up_watch::~hang_up_watch() {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <stop_token>
 #include <system_error>
 
 #include <poll.h>
@@ -24,11 +26,15 @@ constexpr std::array<std::array<const char*, 2>, 6> defaults{{
 
 constexpr int binary = 1;
 
+// Servers complain in their log of clients that give up half-way; so much longer it takes to stop.
+constexpr std::chrono::milliseconds to_end_connecting{500};
+
 }  // namespace
 
-session::session(const conninfo& to, std::string_view backend, deadline d) : backend_{backend}, schema_{to.schema} {
+session::session(const conninfo& to, std::string_view backend, const wait_bound& w)
+    : backend_{backend}, schema_{to.schema} {
     try {
-        connect(to, d);
+        connect(to, w);
     } catch (...) {
         PQfinish(connection_);
         throw;
@@ -46,7 +52,7 @@ session::~session() {
     if (!borrowed_) PQfinish(connection_);
 }
 
-void session::connect(const conninfo& to, deadline d) {
+void session::connect(const conninfo& to, const wait_bound& w) {
     // Later words override earlier ones, and `dbname` is expanded to what the connection string says.
     std::vector<const char*> keywords, values;
     for (const auto& [keyword, value] : defaults) {
@@ -69,10 +75,20 @@ void session::connect(const conninfo& to, deadline d) {
         throw connection_error{"cannot connect to PostgreSQL: " + why, {.backend = std::string{backend_}}};
     };
     if (PQstatus(connection_) == CONNECTION_BAD) fail_to_connect(one_line(PQerrorMessage(connection_)));
+    auto until = w.until;
+    bool stopped = false;
+    const std::stop_callback on_stop{w.stop, [this] { wake(); }};
     for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(connection_)) {
         if (next == PGRES_POLLING_FAILED) fail_to_connect(one_line(PQerrorMessage(connection_)));
         socket_ = PQsocket(connection_);  // another one for each address that is tried
-        if (!poll(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, d, false))
+        const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        bool ready = poll(events, until, !stopped);
+        if (!ready && w.stop.stop_requested()) {
+            stopped = true;
+            until = std::min(until, deadline::after(to_end_connecting));
+            ready = poll(events, until, false);
+        }
+        if (!ready)
             fail_to_connect("no connection to " + std::string{PQhost(connection_)} + " within the time allowed");
     }
     socket_ = PQsocket(connection_);

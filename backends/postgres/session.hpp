@@ -27,9 +27,11 @@ namespace rowlock::postgres {
 /// Shared objects: unsafe, except `wake()` and `socket()`.
 class session {
 public:
-    /// Connects; blocks until `d`, and while libpq looks up a host's name.
+    /// Connects; blocks until `w` is over, half a second longer where it is stopped, and while libpq looks up a host's
+    /// name.
     /// @throws connection_error
-    session(const conninfo& to, std::string_view backend, deadline d);
+    session(const conninfo& to, std::string_view backend, const wait_bound& w);
+    session(const conninfo& to, std::string_view backend, deadline d) : session{to, backend, wait_bound{.until = d}} {}
     /// Speaks through a connection that is somebody else's and stays so: nothing is set on it, nor is it closed. See
     /// `visit`.
     session(PGconn* borrowed, std::string_view backend, std::string schema = std::string{default_schema});
@@ -113,7 +115,7 @@ private:
                     const int* formats);
     result run_bound(const statement& s, deadline d, int n, const char* const* values, const int* lengths,
                      const int* formats);
-    void connect(const conninfo& to, deadline d);
+    void connect(const conninfo& to, const wait_bound& w);
     void prepare(const statement& s, deadline d);
     void collect_what_was_sent_off(deadline d);
     const char* text_of(const statement& s);

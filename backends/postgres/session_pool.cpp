@@ -7,9 +7,9 @@
 namespace rowlock::postgres {
 
 session_pool::session_pool(conninfo to, std::string_view backend, bool transaction_pooled, gone_function gone)
-    : connection_pool{[this, to = std::move(to), backend, transaction_pooled](std::uint64_t id, deadline d) {
-                          auto made = std::make_shared<member>(id, to, backend, d);
-                          settle_in(made->s, transaction_pooled, d);
+    : connection_pool{[this, to = std::move(to), backend, transaction_pooled](std::uint64_t id, const wait_bound& w) {
+                          auto made = std::make_shared<member>(id, to, backend, w);
+                          if (!w.stop.stop_requested()) settle_in(made->s, transaction_pooled, w.until);
                           watch_.add(made->s.socket(), id);
                           return made;
                       },

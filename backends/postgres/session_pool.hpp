@@ -17,6 +17,7 @@ class session_pool final : public detail::connection_pool<session> {
 public:
     /// @param gone called before the session is closed
     session_pool(conninfo to, std::string_view backend, bool transaction_pooled, gone_function gone);
+    ~session_pool() override { stop_opening(); }  // it uses the watch
 
 private:
     hang_up_watch watch_;  // last: it ends first

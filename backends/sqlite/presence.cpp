@@ -2,23 +2,20 @@
 
 #include <array>
 
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <quiet_thread.hpp>
 
 namespace rowlock::sqlite {
 
 presence::presence(presence_slot& slot, std::int64_t incarnation, std::function<void()> on_alarm)
     : slot_{slot}, on_alarm_{std::move(on_alarm)} {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread{[this, incarnation] {
+    thread_ = detail::quiet_thread([this, incarnation] {
         claim(incarnation);
         watch();
         leave();
-    }};
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    });
     claimed_.wait(false);
 }
 

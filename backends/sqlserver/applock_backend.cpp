@@ -10,6 +10,7 @@
 #include "applock_status.hpp"
 #include "applock_token.hpp"
 #include "lease_store.hpp"
+#include "opening.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
@@ -31,23 +32,22 @@ std::string_view mode_of(const lock_request& r) {
     return applock_mode::intent_exclusive;
 }
 
+opening how_to_open(const std::string& connection_string, const options& opt) {
+    const auto get_ready = [t = opt.operation_timeout, fencing = opt.fencing](lease_session& s, deadline d) {
+        s.driver_timeout(t);
+        if (fencing) get_ready_for_tokens(s, d);
+    };
+    return {std::make_shared<client>(applock_backend::name), connection_string, applock_backend::name,
+            opt.fencing ? opt.schema : "", get_ready};
+}
+
 }  // namespace
 
 applock_backend::applock_backend(const std::string& connection_string, const options& opt)
     : operation_timeout_{opt.operation_timeout},
       fencing_{opt.fencing},
-      sessions_{[this, connection_string, tables = opt.fencing ? opt.schema : ""](std::uint64_t id, deadline until) {
-                    struct kept {
-                        kept(std::shared_ptr<client> c, std::uint64_t n, const std::string& to,
-                             const std::string& schema, deadline d)
-                            : of{std::move(c)}, m{n, of->environment, of->canceler, to, name, schema, d} {}
-                        const std::shared_ptr<client> of;
-                        member m;
-                    };
-                    const auto made = std::make_shared<kept>(client_, id, connection_string, tables, until);
-                    made->m.s.driver_timeout(operation_timeout_);
-                    if (fencing_) get_ready_for_tokens(made->m.s, until);
-                    return std::shared_ptr<member>{made, &made->m};
+      sessions_{[how = how_to_open(connection_string, opt)](std::uint64_t id, const wait_bound& w) {
+                    return open_session(id, how, w);
                 },
                 "SQL Server", name, [this](member& m, const std::string& why) { session_gone(m, why); }},
       pulse_{sessions_, operation_timeout_} {
@@ -177,7 +177,8 @@ std::optional<grant> applock_backend::do_await(const lock_request& r, const wait
     if (r.upgrade) return wait_converting(r, w, operation_timeout);
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
-        auto here = sessions_.to_wait(w, operation_timeout);
+        auto here = sessions_.without_locks(w, operation_timeout);
+        if (!here && w.over()) return std::nullopt;
         auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
         if (got) room_.leave(r.id);
         if (got || w.over() || here) return got;

@@ -47,12 +47,6 @@ private:
     using pool = applock_pool;
     using member = pool::member;
 
-    // What its connections need as long as one of them lives, which may be longer than the provider does: a driver may
-    // not come back.
-    struct client {
-        odbc::environment environment{name};
-        odbc::canceler canceler{};
-    };
     struct holding {
         lock_request request;
         std::shared_ptr<member> at;
@@ -112,7 +106,6 @@ private:
 
     const std::chrono::milliseconds operation_timeout_;
     const bool fencing_;
-    const std::shared_ptr<client> client_ = std::make_shared<client>();
 
     mutable std::mutex mutex_;
     std::minstd_rand random_{std::random_device{}()};

@@ -7,6 +7,7 @@
 
 #include <rowlock/error.hpp>
 
+#include <condition_wait.hpp>
 #include <no_answer.hpp>
 #include <wait_time.hpp>
 
@@ -187,12 +188,13 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
                                                         std::chrono::milliseconds operation_timeout) {
     // What the session shares it gets once more at once.
     if (times_held(r.name) == 0) {
-        if (const auto here = connection_.to_wait(w, operation_timeout)) {
+        if (const auto here = connection_.without_locks(w, operation_timeout)) {
             // What was granted in this session since it would get once more, at once.
             if (times_held(r.name) > 0) return std::nullopt;
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
             return record(r, *here, deadline::after(operation_timeout));
         }
+        if (w.over()) return std::nullopt;
     }
     auto got = attempt(r, deadline::after(operation_timeout));
     if (!got) detail::pause(10ms, w);
@@ -216,7 +218,7 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     const auto queue = queue_of(r.name);
     const auto operation = [&] { return deadline::after(operation_timeout); };
     {
-        const auto here = connection_.without_locks(operation());
+        const auto here = connection_.without_locks(w, operation_timeout);
         if (!here) {
             detail::pause(10ms, w);
             return std::nullopt;

@@ -1,8 +1,11 @@
 #include "lease_backend.hpp"
 
+#include <connection_pool.hpp>
 #include <row_leases_holding.hpp>
 #include <row_leases_taking.hpp>
 #include <row_leases_waiting.hpp>
+
+#include "opening.hpp"
 
 template class rowlock::detail::row_leases<rowlock::sqlserver::lease_store>;
 
@@ -10,14 +13,10 @@ namespace rowlock::sqlserver {
 
 lease_backend::lease_backend(const std::string& connection_string, const std::string& schema)
     : row_leases{lease_store{schema}, true, [&](source::gone_function gone) {
-                     using pool = detail::connection_pool<lease_session>;
-                     return std::make_unique<pool>(
-                         [this, connection_string, schema](std::uint64_t id, deadline until) {
-                             auto made = std::make_shared<member>(id, environment, canceler, connection_string, name,
-                                                                  schema, until);
-                             lease_store::get_ready(made->s, until);
-                             return made;
-                         },
+                     const opening how{std::make_shared<client>(name), connection_string, name, schema,
+                                       &lease_store::get_ready};
+                     return std::make_unique<detail::connection_pool<lease_session>>(
+                         [how](std::uint64_t id, const wait_bound& w) { return open_session(id, how, w); },
                          lease_store::server, name, std::move(gone));
                  }} {}
 

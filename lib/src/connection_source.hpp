@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -74,26 +73,22 @@ public:
     /// The session that holds a certain lock.
     /// @throws no_answer it is gone; connection_error it cannot be used now
     [[nodiscard]] virtual use that(const std::shared_ptr<member>& m, deadline d) = 0;
-    /// For a wait. Empty: there is none for that at the moment.
-    /// @throws connection_error
-    [[nodiscard]] virtual std::optional<use> without_locks(deadline d) = 0;
-
-    /// The same, whose deadline covers connecting. Empty also if it was over before a session could be had.
+    /// One that holds nothing, for a wait. Empty: there is none for that at the moment, or `w` was over before one
+    /// could be had.
     ///
-    /// A second is allowed for that all the same: servers complain in their log of clients that give up half-way, and
-    /// somebody who waits for shorter, again and again, would never get connected.
+    /// A connection that it takes is opened to the end, for the next one if `w` is over by then: servers complain in
+    /// their log of clients that give up half-way, and somebody who waits for shorter, again and again, would never get
+    /// connected.
+    /// @param connecting how long that may take
     /// @throws connection_error
-    [[nodiscard]] std::optional<use> to_wait(const wait_bound& w, std::chrono::milliseconds operation_timeout) {
-        try {
-            const auto patience = std::max(w.until, deadline::after(std::chrono::seconds{1}));
-            return without_locks(std::min(patience, deadline::after(operation_timeout)));
-        } catch (const connection_error&) {
-            if (!w.until.expired()) throw;
-            return std::nullopt;
-        }
+    [[nodiscard]] virtual std::optional<use> without_locks(const wait_bound& w,
+                                                           std::chrono::milliseconds connecting) = 0;
+    /// The same for what must not run beside locks.
+    [[nodiscard]] std::optional<use> without_locks(deadline d) {
+        return without_locks({.until = d}, std::chrono::ceil<std::chrono::milliseconds>(d.remaining()));
     }
 
-    /// Whether `without_locks` would have one at once.
+    /// Whether `without_locks()` would have one at once.
     [[nodiscard]] virtual bool has_spare() const { return false; }
 
 private:

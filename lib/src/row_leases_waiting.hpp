@@ -53,7 +53,7 @@ std::optional<grant> row_leases<Store>::do_await(const lock_request& r, const wa
     if (r.upgrade) return await_upgrade(r, w, operation_timeout);
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
-        auto here = sessions_wait_ ? sessions_->to_wait(w, operation_timeout) : std::nullopt;
+        auto here = sessions_wait_ ? sessions_->without_locks(w, operation_timeout) : std::nullopt;
         if (here) {
             const bool asked = room_.ask(r.id);
             auto got = queue_in_server(*here, r, asked, w, operation_timeout);

@@ -5,6 +5,8 @@
 #include <stop_token>
 #include <utility>
 
+#include "condition_wait.hpp"
+
 namespace rowlock::detail {
 
 bool waiting_room::anybody(std::string_view name) const {

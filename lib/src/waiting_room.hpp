@@ -64,14 +64,6 @@ private:
     std::map<std::string, std::deque<std::shared_ptr<waiter>>, std::less<>> queues_;
 };
 
-/// Until `condition`, or until `w` is over; then false.
-template <class Condition>
-bool wait(std::condition_variable_any& c, std::unique_lock<std::mutex>& lock, const wait_bound& w,
-          Condition condition) {
-    if (w.until.is_never()) return c.wait(lock, w.stop, condition);
-    return c.wait_until(lock, w.stop, w.until.at(), condition);
-}
-
 /// Sleeps for a while by chance between `shortest` and twice that, or until `w` is over. For the few waits that the
 /// server cannot do.
 void pause(std::chrono::milliseconds shortest, const wait_bound& w);

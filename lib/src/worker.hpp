@@ -6,11 +6,10 @@
 #include <optional>
 #include <thread>
 
-#include <signal.h>
-
 #include <rowlock/boot_clock.hpp>
 
 #include "boot_timer.hpp"
+#include "quiet_thread.hpp"
 
 namespace rowlock::detail {
 
@@ -54,16 +53,7 @@ public:
 private:
     void start() {
         timer_.emplace();
-        struct all_signals_blocked {
-            all_signals_blocked() {
-                sigset_t all;
-                sigfillset(&all);
-                pthread_sigmask(SIG_SETMASK, &all, &before);
-            }
-            ~all_signals_blocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
-            sigset_t before;
-        } const here;
-        thread_ = std::thread{[this] { run(); }};
+        thread_ = quiet_thread([this] { run(); });
     }
 
     void run() {

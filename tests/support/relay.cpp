@@ -141,6 +141,7 @@ void relay::accept() {
         return;
     }
     pairs_.push_back({client, server, holds_});
+    if (holds_) ++held_;
 }
 
 bool relay::ask(pair& p, std::string_view question) {

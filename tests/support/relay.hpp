@@ -47,6 +47,8 @@ public:
 
     /// Takes new connections, and lets nothing of them through: as a server that is too busy for them.
     void keep_new_ones_waiting() { holds_ = true; }
+    /// How many it has kept waiting so far.
+    [[nodiscard]] int held() const noexcept { return held_; }
 
     /// Lets nothing through any more, and tells nobody: as a network that is cut.
     void fall_silent() { silent_ = true; }
@@ -77,7 +79,7 @@ private:
     const int server_port_ = 0;
     int listener_ = -1;
     int port_ = 0;
-    std::atomic<int> lost_{0};
+    std::atomic<int> lost_{0}, held_{0};
     std::atomic<bool> closed_{false}, silent_{false}, holds_{false}, over_{false};
     std::mutex mutex_;
     std::string to_lose_;
