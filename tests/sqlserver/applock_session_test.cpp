@@ -2,8 +2,11 @@
 // applocks. Shows how return codes, cancellation and lost connections are dealt with, and nothing about SQL Server.
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <chrono>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <rowlock/error.hpp>
 
@@ -132,6 +135,22 @@ BOOST_FIXTURE_TEST_CASE(what_is_not_held_cannot_be_released, server) {
     BOOST_CHECK_EXCEPTION(one.release("n", soon()), connection_error,
                           [](const auto& e) { return e.native_code() == -999; });
     BOOST_TEST(one.usable());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_column_that_is_null_is_empty, server) {
+    auto one = connect();
+    std::array<char, 16> left{}, right{};
+    std::vector<std::string> found;
+    const auto ask = [&](const char* text) {
+        one.ask_for(text, soon(), [&](odbc::statement& q) {
+            q.column(left).column(right).each_row(
+                [&] { found.push_back(std::string{left.data()} + "|" + right.data()); });
+        });
+    };
+    ask("VALUES ('a', 'b'), (NULL, 'c'), ('d', NULL), (NULL, NULL), ('', 'e') ");
+    BOOST_TEST(found == (std::vector<std::string>{"a|b", "|c", "d|", "|", "|e"}), boost::test_tools::per_element());
+    ask("SELECT 'x', 'y' WHERE false");
+    BOOST_TEST(left.data() == std::string{}, "there is no row");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_killed_session_is_not_usable_any_more, server) {
