@@ -116,6 +116,26 @@ BOOST_FIXTURE_TEST_CASE(a_deadline_ends_what_the_server_does_not, server) {
     BOOST_TEST(two.usable());
 }
 
+// What is left of the cancellation of an earlier call.
+BOOST_FIXTURE_TEST_CASE(a_cancellation_that_comes_late_costs_no_session, server) {
+    auto one = connect();
+    BOOST_TEST(one.try_get("n", mode::exclusive, soon()));
+    const auto cancel = [&](const std::string& which) {
+        (void)sql(
+            "CREATE OR REPLACE FUNCTION applock_mode(principal text, resource text, owner text) RETURNS text "
+            "LANGUAGE plpgsql AS $$ BEGIN IF nextval('asked') " +
+            which + " THEN RAISE query_canceled; END IF; RETURN 'Exclusive'; END $$");
+    };
+    (void)sql("CREATE SEQUENCE asked");
+    cancel("= 1");
+    BOOST_TEST(one.mode_of("n", soon()) == "Exclusive");
+    BOOST_TEST(one.usable());
+    cancel("> 0");
+    BOOST_CHECK_THROW((void)one.mode_of("n", soon()), detail::no_answer);
+    BOOST_TEST(!one.usable());
+    BOOST_TEST(sql("SELECT last_value FROM asked") == "5");
+}
+
 BOOST_FIXTURE_TEST_CASE(a_conversion_that_fails_keeps_the_update_lock, server) {
     auto one = connect(), two = connect();
     BOOST_TEST(one.try_get("n", mode::shared, soon()));
