@@ -31,6 +31,9 @@ namespace rowlock::sqlserver {
 /// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a
 /// connection of its own, so a provider has 15 of those at most.
 ///
+/// A semaphore asks for its permits one by one, from one by chance on, each with a round trip, and for 1,024 of them at
+/// most: where those are all taken, and it has more, it throws `unsupported`. Leases count theirs in one row.
+///
 /// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than
 /// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
 /// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
