@@ -79,6 +79,7 @@ private:
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
+    static void check_time(const lock_request& r, deadline d);
     std::optional<grant> attempt(const lock_request& r, deadline d);
     std::optional<grant> attempt_permit(const lock_request& r, const pool::use& here, deadline d);
     std::optional<grant> share_again(const lock_request& r, const std::shared_ptr<member>& at, deadline d);

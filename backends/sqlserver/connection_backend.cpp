@@ -90,6 +90,9 @@ std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, d
 std::optional<grant> connection_backend::attempt(const lock_request& r, deadline d, const wait_bound* head) {
     if (!admits(r)) return std::nullopt;
     const auto here = connection_.any(d);
+    if (d.expired())
+        throw connection_error{"the connection to SQL Server was in use by other threads until the time was over",
+                               {.lock_name = r.name, .backend = std::string{name}}};
     if (!admits(r)) return std::nullopt;  // again: what was granted in this session since is in the table by now
     if (r.mode == lock_mode::permit) {
         if (!head) {
@@ -190,12 +193,14 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
     // What the session shares it gets once more at once.
     if (times_held(r.name) == 0) {
         if (const auto here = connection_.to_wait(w, operation_timeout)) {
+            if (w.over()) return std::nullopt;
             // What was granted in this session since it would get once more, at once.
             if (times_held(r.name) > 0) return std::nullopt;
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
             return record(r, *here, deadline::after(operation_timeout));
         }
     }
+    if (w.over()) return std::nullopt;  // others had the connection for all of it
     auto got = attempt(r, deadline::after(operation_timeout));
     if (!got) detail::pause(10ms, w);
     return got;
