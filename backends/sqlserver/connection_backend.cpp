@@ -9,6 +9,7 @@
 
 #include <no_answer.hpp>
 #include <wait_time.hpp>
+#include <worker.hpp>
 
 #include "applock_backend.hpp"
 #include "applock_token.hpp"
@@ -322,6 +323,7 @@ void connection_backend::do_release(const lock_request& r, deadline d) {
         // Asked again, in the background: the connection is the caller's now, and not to be touched by other threads.
         const std::lock_guard lock{mutex_};
         if (owed_.contains(r.id) || !holdings_.contains(r.id)) return;
+        if (detail::worker::runs_this_thread()) return void(owed_.emplace(r.id, r));
     }
     try {
         give_back(r, d);
