@@ -178,7 +178,11 @@ void fence(SQLHDBC conn, const lock_handle& held);
 /// @param opt which schema the tables are in
 void migrate(const std::string& connection_string, const options& opt = {});
 
-/// The same through a connection of the caller's, with no transaction open, whose settings come out as they went in.
+/// The same through a connection of the caller's, whose settings come out as they went in. It has a transaction of its
+/// own, and none of the caller's must be around that, which could roll it back later.
+/// @param conn connected, autocommit on, no transaction open, used by no other thread meanwhile
+/// @throws std::logic_error autocommit is off, a transaction is open, or a result is being read: nothing was done
+/// @throws std::invalid_argument no handle
 void migrate(SQLHDBC conn, const options& opt = {});
 
 }  // namespace rowlock::sqlserver
