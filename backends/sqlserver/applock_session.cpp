@@ -144,10 +144,12 @@ bool applock_session::try_get_again(std::string_view resource, std::string_view 
 void applock_session::release(std::string_view resource, deadline d, bool last) {
     resource_.assign(resource);
     code_ = code::none;
-    if (release_.run(canceler_, d) == odbc::statement::outcome::ended &&
-        !mode_of(resource, deadline::after(to_find_out)).empty()) {
+    const bool ended = release_.run(canceler_, d) == odbc::statement::outcome::ended;
+    if ((ended || code_ == code::none) && !mode_of(resource, deadline::after(to_find_out)).empty()) {
         if (!last) give_up("SQL Server did not say how often a lock is still held");
-        fail("SQL Server did not release a lock within the time allowed", code_);
+        fail(ended ? "SQL Server did not release a lock within the time allowed"
+                   : "the driver brought no return value of sp_releaseapplock, and the lock is still held",
+             code_);
     }
     if (code_ < 0 && code_ != code::none) fail("sp_releaseapplock: the session does not hold the lock", code_);
 }

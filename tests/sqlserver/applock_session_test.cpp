@@ -116,6 +116,23 @@ BOOST_FIXTURE_TEST_CASE(a_deadline_ends_what_the_server_does_not, server) {
     BOOST_TEST(two.usable());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_release_that_says_nothing_is_looked_into, server) {
+    auto one = connect();
+    BOOST_TEST(one.try_get("n", mode::exclusive, soon()));
+    const auto answer_nothing = [&](const std::string& after) {
+        (void)sql(
+            "CREATE OR REPLACE FUNCTION sp_releaseapplock(resource text, lockowner text) RETURNS integer "
+            "LANGUAGE plpgsql AS $$ BEGIN " +
+            after + " RETURN NULL; END $$");
+    };
+    answer_nothing("");
+    BOOST_CHECK_THROW(one.release("n", soon()), connection_error);
+    BOOST_TEST(one.usable());
+    answer_nothing("PERFORM pg_advisory_unlock_all();");
+    BOOST_CHECK_NO_THROW(one.release("n", soon()));
+    BOOST_TEST(one.mode_of("n", soon()) == "");
+}
+
 // What is left of the cancellation of an earlier call.
 BOOST_FIXTURE_TEST_CASE(a_cancellation_that_comes_late_costs_no_session, server) {
     auto one = connect();
