@@ -10,10 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::chrono::milliseconds time_since(deadline::clock::time_point before) {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(deadline::clock::now() - before);
-}
-
 }  // namespace
 
 // Nobody overtakes the head of the queue, who holds its resource.
@@ -63,7 +59,7 @@ std::optional<grant> applock_backend::wait_for_permit(const lock_request& r, con
         for (auto slice = 1ms; !got && !w.over(); slice = std::min(2 * slice, 16ms)) {
             const auto before = deadline::clock::now();
             got = take_permit(r, here, w, operation());
-            if (!got) detail::pause(std::max(slice, time_since(before)), w);
+            if (!got) detail::pause(pause_between_searches(r, slice, before), w);
         }
     } catch (...) {
         undo(*here, [&] { here->release(queue, operation()); });

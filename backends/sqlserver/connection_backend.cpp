@@ -246,8 +246,7 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
             const auto before = deadline::clock::now();
             got = attempt(r, operation(), &w);
             if (got) break;
-            const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(deadline::clock::now() - before);
-            detail::pause(std::max(p, took), w);
+            detail::pause(pause_between_searches(r, p, before), w);
         }
     } catch (...) {
         leave();

@@ -1,5 +1,6 @@
 #include "permit_search.hpp"
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_set>
 
@@ -8,6 +9,13 @@
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
+
+std::chrono::milliseconds pause_between_searches(const lock_request& r, std::chrono::milliseconds shortest,
+                                                 deadline::clock::time_point began) {
+    constexpr std::uint32_t many = 64;
+    if (r.permits <= many) return shortest;
+    return std::max(shortest, std::chrono::ceil<std::chrono::milliseconds>(deadline::clock::now() - began));
+}
 
 std::optional<std::string> take_free_permit(applock_session& s, const lock_request& r, std::uint32_t first,
                                             const std::vector<std::string>& own, const wait_bound& w, deadline d) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,6 +15,12 @@ namespace rowlock::sqlserver {
 
 /// Permits that one search asks for at most, as each takes a round trip.
 inline constexpr std::size_t most_permits_asked = 1024;
+
+/// How long who waits for a permit lets be before he asks for all of them again: `shortest`, or, where there are many,
+/// as long as asking took.
+[[nodiscard]] std::chrono::milliseconds pause_between_searches(const lock_request& r,
+                                                               std::chrono::milliseconds shortest,
+                                                               deadline::clock::time_point began);
 
 /// Takes a permit that is free, for a session that has the semaphore's name in mode IntentExclusive. Empty: all are
 /// taken, or `w` was over. Begins with the one of number `first`, and goes round.
