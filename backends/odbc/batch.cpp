@@ -172,6 +172,7 @@ rows batch::execute(canceler& c, deadline d) {
     }
     if (is_success(rc)) {
         SQLFreeStmt(handle_.get(), SQL_CLOSE);
+        if (asked) connection_.settle();
         return found;
     }
     const diagnostics why{handle_};

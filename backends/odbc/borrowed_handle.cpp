@@ -17,7 +17,8 @@ constexpr SQLINTEGER marked_attribute = SQL_ATTR_PARAMS_PROCESSED_PTR;
 
 }  // namespace
 
-borrowed_handle::borrowed_handle(SQLHDBC theirs, std::string_view backend) : claim_{given(theirs)} {
+borrowed_handle::borrowed_handle(SQLHDBC theirs, std::string_view backend)
+    : claim_{given(theirs)}, theirs_{theirs}, of_driver_{in_driver()} {
     const connection_handle parent{theirs};
     if (!SQL_SUCCEEDED(marked_.allocate(parent))) diagnostics{parent}.fail("this connection cannot be used", backend);
     if (!SQL_SUCCEEDED(SQLSetStmtAttr(marked_.get(), marked_attribute, &mark_, SQL_IS_POINTER)) || !still_there())
@@ -28,7 +29,14 @@ borrowed_handle::~borrowed_handle() {
     if (!still_there()) marked_.forget();
 }
 
+SQLHANDLE borrowed_handle::in_driver() const noexcept {
+    SQLHANDLE found = nullptr;
+    return SQL_SUCCEEDED(SQLGetInfo(theirs_, SQL_DRIVER_HDBC, &found, sizeof found, nullptr)) ? found : nullptr;
+}
+
 bool borrowed_handle::still_there() const noexcept {
+    const auto now_in_driver = in_driver();
+    if (!now_in_driver || now_in_driver != of_driver_) return false;
     SQLPOINTER now = nullptr;
     return SQL_SUCCEEDED(SQLGetStmtAttr(marked_.get(), marked_attribute, &now, SQL_IS_POINTER, nullptr)) &&
            now == &mark_;

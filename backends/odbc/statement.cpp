@@ -66,18 +66,28 @@ statement& statement::driver_timeout(std::chrono::milliseconds t) {
 }
 
 void statement::bind_column(char* value, std::size_t size) {
-    if (!SQL_SUCCEEDED(
-            SQLBindCol(handle_.get(), ++columns_, SQL_C_CHAR, value, static_cast<SQLLEN>(size), &column_length_)))
+    auto& c = columns_.emplace_back(bound_column{value});
+    if (!SQL_SUCCEEDED(SQLBindCol(handle_.get(), static_cast<SQLUSMALLINT>(columns_.size()), SQL_C_CHAR, value,
+                                  static_cast<SQLLEN>(size), &c.length)))
         diagnostics{handle_}.fail("a column cannot be bound", connection_.backend());
+}
+
+SQLRETURN statement::fetch() {
+    const auto rc = SQLFetch(handle_.get());
+    if (!SQL_SUCCEEDED(rc)) return rc;
+    for (const auto& c : columns_)
+        if (c.length == SQL_NULL_DATA) *c.value = '\0';
+    return rc;
 }
 
 // With what it brings: rows, counts, messages. Some warn of what was expected, such as a wait that timed out.
 SQLRETURN statement::execute() {
+    for (const auto& c : columns_) *c.value = '\0';
     auto rc = SQLExecute(handle_.get());
     if (!is_success(rc)) return rc;
-    if (columns_ > 0) {
+    if (!columns_.empty()) {
         do {
-            rc = SQLFetch(handle_.get());
+            rc = fetch();
             if (!is_success(rc)) return rc;
             if (rc != SQL_NO_DATA && on_row_) on_row_();
         } while (rc != SQL_NO_DATA && on_row_);

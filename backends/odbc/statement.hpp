@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <stop_token>
 #include <string>
@@ -33,7 +34,8 @@ public:
     statement& result(SQLINTEGER& value);
     statement& parameter(SQLINTEGER& value);
     statement& parameter(wide_text& value);
-    /// The next column of the row that it brings, as text; what does not fit is cut off, NULL leaves it empty.
+    /// The next column of the row that it brings, as text; what does not fit is cut off. Empty: it is NULL, or there is
+    /// no row.
     template <std::size_t Size>
     statement& column(std::array<char, Size>& value) {
         bind_column(value.data(), Size);
@@ -66,14 +68,19 @@ private:
     void bind_column(char* value, std::size_t size);
     SQLRETURN prepare();
     SQLRETURN execute();
+    SQLRETURN fetch();
 
     connection& connection_;
     const std::string sql_;
     statement_handle handle_;
     SQLUSMALLINT parameters_ = 0;
-    SQLUSMALLINT columns_ = 0;
+    // Drivers write the length, and leave the text alone where there is none.
+    struct bound_column {
+        char* value;
+        SQLLEN length = 0;
+    };
+    std::deque<bound_column> columns_;
     SQLLEN number_length_ = 0;
-    SQLLEN column_length_ = 0;
     std::function<void()> on_row_;
 };
 

@@ -114,6 +114,13 @@ std::shared_ptr<applock_backend::member> applock_backend::sharing(const lock_req
     return found == all.end() ? nullptr : found->first;
 }
 
+// A session that was in use by others came free, but too late.
+void applock_backend::check_time(const lock_request& r, deadline d) {
+    if (!d.expired()) return;
+    throw connection_error{"the connections to SQL Server were in use by other threads until the time was over",
+                           {.lock_name = r.name, .backend = std::string{name}}};
+}
+
 // One question in a session that may hold other names.
 std::optional<grant> applock_backend::attempt(const lock_request& r, deadline d) {
     if (!admits(r)) return std::nullopt;
@@ -129,6 +136,7 @@ std::optional<grant> applock_backend::attempt(const lock_request& r, deadline d)
     if (r.mode == lock_mode::shared)
         if (const auto at = sharing(r)) return share_again(r, at, d);
     const auto here = sessions_.any(d);
+    check_time(r, d);
     if (!admits(r)) return std::nullopt;  // again: what was granted in this session since is in the table by now
     if (r.mode == lock_mode::permit) return attempt_permit(r, here, d);
     if (!here->try_get(resource_of(r.name), mode_of(r), d)) return std::nullopt;
@@ -149,6 +157,7 @@ std::optional<grant> applock_backend::share_again(const lock_request& r, const s
     bool got = false;
     try {
         here.emplace(sessions_.that(at, d));
+        check_time(r, d);
         if (shares(r.name, here->who()))
             got = get_here(r, *here, resource, applock_mode::shared, d);
         else  // it has come to hold something else of this name since, beside which the server would grant it anything
@@ -178,7 +187,7 @@ std::optional<grant> applock_backend::do_await(const lock_request& r, const wait
     if (!room_.await_turn(r.id, w)) return std::nullopt;
     try {
         auto here = sessions_.without_locks(w, operation_timeout);
-        if (!here && w.over()) return std::nullopt;
+        if (w.over()) return std::nullopt;  // connecting took all of it
         auto got = here ? wait_here(r, *here, w, operation_timeout) : attempt(r, deadline::after(operation_timeout));
         if (got) room_.leave(r.id);
         if (got || w.over() || here) return got;

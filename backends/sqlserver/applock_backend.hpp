@@ -73,10 +73,11 @@ private:
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
+    static void check_time(const lock_request& r, deadline d);
     std::optional<grant> attempt(const lock_request& r, deadline d);
     std::optional<grant> attempt_permit(const lock_request& r, const pool::use& here, deadline d);
     std::optional<grant> share_again(const lock_request& r, const std::shared_ptr<member>& at, deadline d);
-    std::optional<grant> take_permit(const lock_request& r, const pool::use& here, deadline d);
+    std::optional<grant> take_permit(const lock_request& r, const pool::use& here, const wait_bound& w, deadline d);
     std::optional<grant> wait_here(const lock_request& r, const pool::use& here, const wait_bound& w,
                                    std::chrono::milliseconds operation_timeout);
     std::optional<grant> wait_for_permit(const lock_request& r, const pool::use& here, const wait_bound& w,
@@ -101,7 +102,7 @@ private:
                                 std::string_view mode, deadline d);
     [[nodiscard]] bool is_converted(const request_id& id) const;
     void forget(const request_id& id);
-    [[nodiscard]] std::vector<std::string> choose_permits(const lock_request& r);
+    [[nodiscard]] std::uint32_t where_to_start(const lock_request& r, std::vector<std::string>& own);
     void session_gone(member& m, const std::string& why);
 
     const std::chrono::milliseconds operation_timeout_;

@@ -1,13 +1,13 @@
 #include "applock_session.hpp"
 
+#include <algorithm>
+
 #include <rowlock/error.hpp>
 
 #include <no_answer.hpp>
 
 namespace rowlock::sqlserver {
 namespace {
-
-using namespace std::chrono_literals;
 
 // resource, mode, owner, milliseconds
 constexpr auto get_applock = "{?=call sp_getapplock(?,?,?,?)}";
@@ -31,9 +31,6 @@ constexpr int none = -1000;  // none of its own: the driver brought no return va
 }  // namespace code
 
 constexpr SQLINTEGER for_ever = -1;
-
-// Time to find out what a call has done that was ended.
-constexpr auto to_find_out = 5s;
 
 }  // namespace
 
@@ -77,7 +74,7 @@ bool applock_session::get(std::string_view resource, std::string_view mode,
          ++tries) {
         // It may have been granted in the moment in which it was ended. The mode tells a conversion, which leaves the
         // weaker one.
-        if (mode_of(resource, deadline::after(to_find_out)) == mode) return true;
+        if (mode_of(resource, deadline::after(to_find_out_)) == mode) return true;
         if (stop.stop_requested() || wait_ms_ != 0) return false;
         // What nobody asked to end was hit by what was left of the cancellation of an earlier call.
         if (tries == 3 || d.expired()) fail("SQL Server did not answer within the time allowed", code_);
@@ -144,19 +141,22 @@ bool applock_session::try_get_again(std::string_view resource, std::string_view 
 void applock_session::release(std::string_view resource, deadline d, bool last) {
     resource_.assign(resource);
     code_ = code::none;
-    if (release_.run(canceler_, d) == odbc::statement::outcome::ended &&
-        !mode_of(resource, deadline::after(to_find_out)).empty()) {
+    const bool ended = release_.run(canceler_, d) == odbc::statement::outcome::ended;
+    if ((ended || code_ == code::none) && !mode_of(resource, deadline::after(to_find_out_)).empty()) {
         if (!last) give_up("SQL Server did not say how often a lock is still held");
-        fail("SQL Server did not release a lock within the time allowed", code_);
+        fail(ended ? "SQL Server did not release a lock within the time allowed"
+                   : "the driver brought no return value of sp_releaseapplock, and the lock is still held",
+             code_);
     }
     if (code_ < 0 && code_ != code::none) fail("sp_releaseapplock: the session does not hold the lock", code_);
 }
 
 std::string_view applock_session::mode_of(std::string_view resource, deadline d) {
     resource_.assign(resource);
-    held_[0] = '\0';
-    if (ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended || held_[0] == '\0')
-        give_up("SQL Server did not say what the session holds");
+    // What is left of the cancellation of an earlier call may hit this one, too.
+    for (int tries = 1; ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended; ++tries)
+        if (tries == 3 || d.expired()) give_up("SQL Server did not say in time what the session holds");
+    if (held_[0] == '\0') give_up("SQL Server did not say what the session holds");
     const std::string_view held{held_.data()};
     return held == "NoLock" ? std::string_view{} : held;
 }
@@ -174,6 +174,7 @@ void applock_session::ask_for(std::string_view sql, deadline d, const std::funct
 }
 
 void applock_session::driver_timeout(std::chrono::milliseconds t) {
+    to_find_out_ = std::max(to_find_out_, t);
     for (auto* const s : {&get_, &release_, &ask_mode_, &ask_}) s->driver_timeout(t);
 }
 

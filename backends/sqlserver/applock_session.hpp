@@ -76,7 +76,7 @@ public:
     void ask_for(std::string_view sql, deadline d, const std::function<void(odbc::statement&)>& bind);
 
     /// What the driver may add to the deadline of a call that does not wait in the server, where SQLCancel does not
-    /// help.
+    /// help. Finding out what a call has done that was ended may take as long, if that is more than 5 s.
     void driver_timeout(std::chrono::milliseconds t);
 
     /// In which mode the session holds it, as the server sees it; empty: not at all. Valid until the next call.
@@ -103,6 +103,7 @@ private:
 
     odbc::canceler& canceler_;
     odbc::connection connection_;
+    std::chrono::milliseconds to_find_out_{5'000};
     SQLINTEGER code_ = 0;
     SQLINTEGER wait_ms_ = 0;
     odbc::wide_text resource_;

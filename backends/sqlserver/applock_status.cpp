@@ -1,5 +1,6 @@
 #include "applock_status.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -13,16 +14,17 @@
 
 #include <no_answer.hpp>
 
+#include "resource_name.hpp"
+
 namespace rowlock::sqlserver {
 namespace {
 
-// The process that asks; its host is the one that the driver told the server.
-constexpr auto applocks_of_others =
+// The process that asks; its host is the one that the driver told the server. Containers may share both.
+constexpr auto all_applocks =
     "SELECT l.resource_description, l.request_mode, l.request_status, s.program_name, s.host_name, s.host_process_id, "
-    "s.login_time, CURRENT_TIMESTAMP "
+    "s.login_time, CURRENT_TIMESTAMP, CASE WHEN s.host_process_id = ? AND s.host_name = HOST_NAME() THEN 1 ELSE 0 END "
     "FROM sys.dm_tran_locks AS l JOIN sys.dm_exec_sessions AS s ON s.session_id = l.request_session_id "
     "WHERE l.resource_type = 'APPLICATION' AND l.resource_database_id = DB_ID() "
-    "AND NOT (s.host_process_id = ? AND s.host_name = HOST_NAME()) "
     "ORDER BY s.login_time, l.request_session_id";
 
 constexpr std::size_t whole = 31;  // characters of which nothing can be missing
@@ -40,6 +42,16 @@ std::string name_in(std::string_view description) {
     const auto text = description.substr(from + 1, to - from - 1);
     if (text.starts_with("rowlock:")) return {};
     return characters(text) <= whole ? std::string{text} : std::string{text} + "...";
+}
+
+// What is shown of a name by the server.
+std::string as_described(const std::string& name) {
+    const auto resource = resource_of(name);
+    if (resource != name || characters(name) <= whole) return name;
+    std::size_t n = 0, end = 0;
+    for (; end < name.size(); ++end)
+        if ((static_cast<unsigned char>(name[end]) & 0xC0U) != 0x80U && n++ == whole + 1) break;
+    return name.substr(0, end) + "...";
 }
 
 std::optional<lock_mode> mode_in(std::string_view request_mode) {
@@ -63,6 +75,17 @@ std::chrono::seconds seconds_in(const char* text) {
 
 }  // namespace
 
+// In the database an upgrade lock that has become exclusive is held in both modes.
+template <class Who>
+bool applock_status::is_known(const std::string& described, lock_mode m, std::vector<Who> lock_status::*who) const {
+    return std::any_of(all_.begin(), all_.end(), [&](const auto& known) {
+        const auto& those = known.second.*who;
+        return as_described(known.first) == described && std::any_of(those.begin(), those.end(), [&](const auto& w) {
+                   return w.mode == m || (m == lock_mode::upgrade && w.mode == lock_mode::exclusive);
+               });
+    });
+}
+
 void applock_status::add_holder(const std::string& name, holder_status h) {
     if (name.starts_with(prefix_))
         all_.try_emplace(name, lock_status{.name = name}).first->second.holders.push_back(std::move(h));
@@ -74,30 +97,40 @@ void applock_status::add_waiter(const std::string& name, waiter_status w) {
 }
 
 bool applock_status::add_others(applock_session& s, deadline d) {
-    std::array<char, 256> description{}, mode{}, status{}, program{}, host{}, pid{}, login{}, now{};
+    std::array<char, 256> description{}, mode{}, status{}, program{}, host{}, pid{}, login{}, now{}, like_ours{};
     SQLINTEGER own_pid = getpid();
+    applock_status others{prefix_};
     try {
-        s.ask_for(applocks_of_others, d, [&](odbc::statement& q) {
+        s.ask_for(all_applocks, d, [&](odbc::statement& q) {
             q.parameter(own_pid).column(description).column(mode).column(status).column(program).column(host);
-            q.column(pid).column(login).column(now).each_row([&] {
+            q.column(pid).column(login).column(now).column(like_ours).each_row([&] {
                 const auto name = name_in(description.data());
                 const auto m = mode_in(mode.data());
                 if (name.empty() || !m) return;
+                const bool holds = std::string_view{status.data()} == "GRANT";
+                if (like_ours[0] == '1' &&
+                    (holds ? is_known(name, *m, &lock_status::holders) : is_known(name, *m, &lock_status::waiters)))
+                    return;
                 // Ours say it themselves, unless they were told to say something else.
                 std::string owner{program.data()};
                 if (!owner.starts_with(host.data())) owner = std::string{host.data()} + ":" + pid.data() + ":" + owner;
                 const auto since =
                     std::chrono::system_clock::now() - (seconds_in(now.data()) - seconds_in(login.data()));
-                if (std::string_view{status.data()} == "GRANT")
-                    add_holder(name, {.mode = *m, .owner = owner, .token = {}, .since = since, .expires_in = {}});
+                if (holds)
+                    others.add_holder(name,
+                                      {.mode = *m, .owner = owner, .token = {}, .since = since, .expires_in = {}});
                 else
-                    add_waiter(name, {.mode = *m, .owner = owner, .since = since});
+                    others.add_waiter(name, {.mode = *m, .owner = owner, .since = since});
             });
         });
     } catch (const detail::no_answer&) {
         throw;
     } catch (const error&) {  // there is no such view, or it is not for us
         return false;
+    }
+    for (auto& [name, found] : others.all_) {
+        for (auto& h : found.holders) add_holder(name, std::move(h));
+        for (auto& w : found.waiters) add_waiter(name, std::move(w));
     }
     return true;
 }

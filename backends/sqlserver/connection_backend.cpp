@@ -10,10 +10,12 @@
 #include <condition_wait.hpp>
 #include <no_answer.hpp>
 #include <wait_time.hpp>
+#include <worker.hpp>
 
 #include "applock_backend.hpp"
 #include "applock_token.hpp"
 #include "lease_store.hpp"
+#include "permit_search.hpp"
 #include "resource_name.hpp"
 #include "sqlserver_schema.hpp"
 
@@ -86,10 +88,13 @@ std::optional<grant> connection_backend::do_try_acquire(const lock_request& r, d
     return got;
 }
 
-// @param head the session is the head of the queue for permits; else nobody overtakes the one who is
-std::optional<grant> connection_backend::attempt(const lock_request& r, deadline d, bool head) {
+// @param head of whom the session is the head of the queue for permits; else nobody overtakes the one who is
+std::optional<grant> connection_backend::attempt(const lock_request& r, deadline d, const wait_bound* head) {
     if (!admits(r)) return std::nullopt;
     const auto here = connection_.any(d);
+    if (d.expired())
+        throw connection_error{"the connection to SQL Server was in use by other threads until the time was over",
+                               {.lock_name = r.name, .backend = std::string{name}}};
     if (!admits(r)) return std::nullopt;  // again: what was granted in this session since is in the table by now
     if (r.mode == lock_mode::permit) {
         if (!head) {
@@ -97,7 +102,7 @@ std::optional<grant> connection_backend::attempt(const lock_request& r, deadline
             if (!here->try_get(queue, applock_mode::shared, d)) return std::nullopt;
             undo(*here, [&] { here->release(queue, d); });
         }
-        return take_permit(r, here, d);
+        return take_permit(r, here, head ? *head : wait_bound{.until = deadline::never()}, d);
     }
     return take_name(r, here, d) ? std::optional{record(r, here, d)} : std::nullopt;
 }
@@ -108,31 +113,32 @@ bool connection_backend::take_name(const lock_request& r, const use& here, deadl
                                   : here->try_get(resource, mode_of(r), d);
 }
 
-std::optional<grant> connection_backend::take_permit(const lock_request& r, const use& here, deadline d) {
+std::optional<grant> connection_backend::take_permit(const lock_request& r, const use& here, const wait_bound& w,
+                                                     deadline d) {
     if (!take_name(r, here, d)) return std::nullopt;
-    const auto let_go = [&] { undo(*here, [&] { here->release(resource_of(r.name), d, times_held(r.name) == 0); }); };
-    const auto permits = choose_permits(r);
-    auto got = permits.end();
+    const auto let_go = [&](deadline until) {
+        undo(*here, [&] { here->release(resource_of(r.name), until, times_held(r.name) == 0); });
+    };
+    std::optional<std::string> permit;
     try {
-        got = std::find_if(permits.begin(), permits.end(),
-                           [&](const auto& p) { return here->try_get(p, applock_mode::exclusive, d); });
+        std::vector<std::string> own;
+        const auto start = where_to_start(r, own);
+        permit = take_free_permit(*here, r, start, own, w, d);
     } catch (...) {
-        let_go();
+        if (here->usable()) let_go(deadline::after(1s));
         throw;
     }
-    if (got != permits.end()) return record(r, here, d, *got);
-    let_go();
+    if (permit) return record(r, here, d, *permit);
+    let_go(d);
     return std::nullopt;
 }
 
-// Starts at a permit by chance, so that those who come at the same time do not all try the same ones first.
-std::vector<std::string> connection_backend::choose_permits(const lock_request& r) {
-    std::vector<std::string> taken;
+// At a permit by chance, so that those who come at the same time do not all try the same ones first.
+std::uint32_t connection_backend::where_to_start(const lock_request& r, std::vector<std::string>& own) {
     const std::lock_guard lock{mutex_};
     for (const auto& [id, h] : holdings_)
-        if (h.request.name == r.name) taken.push_back(h.permit);
-    const auto first = std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
-    return permits_from(r.name, r.permits, first, taken);
+        if (h.request.name == r.name) own.push_back(h.permit);
+    return std::uniform_int_distribution<std::uint32_t>{0, r.permits - 1}(random_);
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------
@@ -189,13 +195,14 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
     // What the session shares it gets once more at once.
     if (times_held(r.name) == 0) {
         if (const auto here = connection_.without_locks(w, operation_timeout)) {
+            if (w.over()) return std::nullopt;
             // What was granted in this session since it would get once more, at once.
             if (times_held(r.name) > 0) return std::nullopt;
             if (!get(*here, resource_of(r.name), mode_of(r), w, operation_timeout)) return std::nullopt;
             return record(r, *here, deadline::after(operation_timeout));
         }
-        if (w.over()) return std::nullopt;
     }
+    if (w.over()) return std::nullopt;  // others had the connection for all of it
     auto got = attempt(r, deadline::after(operation_timeout));
     if (!got) detail::pause(10ms, w);
     return got;
@@ -236,10 +243,11 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     };
     std::optional<grant> got;
     try {
-        got = attempt(r, operation(), true);
         for (auto p = 1ms; !got && !w.over(); p = std::min<std::chrono::milliseconds>(2 * p, 16ms)) {
-            detail::pause(p, w);
-            got = attempt(r, operation(), true);
+            const auto before = deadline::clock::now();
+            got = attempt(r, operation(), &w);
+            if (got) break;
+            detail::pause(pause_between_searches(r, p, before), w);
         }
     } catch (...) {
         leave();
@@ -315,6 +323,7 @@ void connection_backend::do_release(const lock_request& r, deadline d) {
         // Asked again, in the background: the connection is the caller's now, and not to be touched by other threads.
         const std::lock_guard lock{mutex_};
         if (owed_.contains(r.id) || !holdings_.contains(r.id)) return;
+        if (detail::worker::runs_this_thread()) return void(owed_.emplace(r.id, r));
     }
     try {
         give_back(r, d);

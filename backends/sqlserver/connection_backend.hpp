@@ -56,8 +56,8 @@ private:
     std::size_t do_purge(std::chrono::milliseconds idle, deadline d) override;
     void do_listen(listener* l) override;
 
-    std::optional<grant> attempt(const lock_request& r, deadline d, bool head = false);
-    std::optional<grant> take_permit(const lock_request& r, const use& here, deadline d);
+    std::optional<grant> attempt(const lock_request& r, deadline d, const wait_bound* head = nullptr);
+    std::optional<grant> take_permit(const lock_request& r, const use& here, const wait_bound& w, deadline d);
     bool take_name(const lock_request& r, const use& here, deadline d);
 
     void refuse_self_deadlock(const lock_request& r, const wait_bound& w) const;
@@ -76,7 +76,7 @@ private:
     [[nodiscard]] std::optional<grant> held_by(const request_id& id) const;
     [[nodiscard]] bool admits(const lock_request& r) const;
     [[nodiscard]] std::size_t times_held(std::string_view name) const;
-    [[nodiscard]] std::vector<std::string> choose_permits(const lock_request& r);
+    [[nodiscard]] std::uint32_t where_to_start(const lock_request& r, std::vector<std::string>& own);
     void forget(const request_id& id);
     void session_gone(const std::string& why);
 

@@ -15,7 +15,7 @@
 namespace rowlock::sqlserver {
 namespace {
 
-// The first statement also begins a transaction, where the connection is to begin one with any statement. What is read
+// The first statement begins a transaction where one is to begin by itself, see implicit_transaction.hpp. What is read
 // must be what is there, and must not stay locked to the end of the transaction, as renewals write it: so levels above
 // READ COMMITTED (2) will not do. The pin is had before the row is read. What was not proved pins nothing. An applock
 // of the same name may have raised the token of a lease that is held.
@@ -25,6 +25,8 @@ constexpr std::string_view pin_name = R"sql(
 DECLARE @provider bigint = ?, @number bigint = ?, @token bigint = ?, @pin nvarchar(255) = ?, @mode nvarchar(32) = ?,
         @wait int = ?;
 DECLARE @level int, @pinned int = -1000, @there int = 0, @held int = 0, @left int;
+SELECT @there = COUNT(*) FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = 'INFORMATION_SCHEMA';
+SET @there = 0;
 SELECT @level = transaction_isolation_level FROM sys.dm_exec_sessions WHERE session_id = @@SPID;
 IF @level <= 2 AND @@TRANCOUNT > 0
 BEGIN

@@ -1,8 +1,5 @@
 #include "resource_name.hpp"
 
-#include <algorithm>
-#include <utility>
-
 #include <sha256.hpp>
 
 namespace rowlock::sqlserver {
@@ -41,17 +38,6 @@ lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
     std::string in;
     for (const char c : schema) in += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     return {derived(name, in + ".lease queue"), derived(name, in + ".lease bell"), derived(name, in + ".lease pin")};
-}
-
-std::vector<std::string> permits_from(std::string_view name, std::uint32_t permits, std::uint32_t first,
-                                      const std::vector<std::string>& taken) {
-    constexpr std::size_t most = 64;
-    std::vector<std::string> chosen;
-    for (std::uint32_t i = 0; i < permits && chosen.size() < most; ++i) {
-        auto permit = permit_of(name, static_cast<std::uint32_t>((std::uint64_t{first} + i) % permits));
-        if (std::find(taken.begin(), taken.end(), permit) == taken.end()) chosen.push_back(std::move(permit));
-    }
-    return chosen;
 }
 
 }  // namespace rowlock::sqlserver

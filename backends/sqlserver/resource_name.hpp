@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace rowlock::sqlserver {
 
@@ -25,11 +24,6 @@ namespace rowlock::sqlserver {
 
 [[nodiscard]] std::string queue_of(std::string_view name);
 [[nodiscard]] std::string permit_of(std::string_view name, std::uint32_t number);
-
-/// Permits of `name` to ask for, without those that are taken: from the one with number `first` on, 64 at most, as each
-/// takes a round trip. Who waits asks for others by chance the next time.
-[[nodiscard]] std::vector<std::string> permits_from(std::string_view name, std::uint32_t permits, std::uint32_t first,
-                                                    const std::vector<std::string>& taken);
 
 /// The applocks beside the row of a leased name. `queue` is held, exclusively, by the one waiter who is at the head of
 /// the queue; `bell` by who holds the lease, in mode Exclusive or Shared: giving it back wakes the head. Both are held

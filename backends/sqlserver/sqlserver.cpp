@@ -94,7 +94,9 @@ void migrate(SQLHDBC conn, const options& opt) {
     detail::check(opt);
     if (!conn) throw std::invalid_argument{"no connection to migrate on"};
     odbc::connection theirs{conn, "SQL Server", "sqlserver"};
-    (void)schema{std::make_unique<sqlserver_target>(theirs, opt)}.migrate();
+    auto target = std::make_unique<sqlserver_target>(theirs, opt);
+    target->check_no_transaction();
+    (void)schema{std::move(target)}.migrate();
 }
 
 }  // namespace rowlock::sqlserver

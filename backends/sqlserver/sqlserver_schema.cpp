@@ -1,5 +1,6 @@
 #include "sqlserver_schema.hpp"
 
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace rowlock::sqlserver {
 namespace {
 
 constexpr std::string_view name = "sqlserver";
+
+// Reads no table: that would begin a transaction where SET IMPLICIT_TRANSACTIONS is ON, which is 2 in @@OPTIONS.
+constexpr std::string_view transactions = "SELECT @@TRANCOUNT, @@OPTIONS & 2";
 
 // schema
 constexpr std::string_view has_history = R"sql(
@@ -58,6 +62,24 @@ sqlserver_target::sqlserver_target(odbc::connection& borrowed, const options& op
       schema_{opt.schema},
       steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)},
       connection_{&borrowed} {}
+
+void sqlserver_target::check_no_transaction() {
+    constexpr auto every_statement_begins_one =
+        "every statement on this connection begins a transaction, and a migration cannot be part of one: switch "
+        "SQL_ATTR_AUTOCOMMIT on (or SET IMPLICIT_TRANSACTIONS OFF) for it, or give a connection string";
+    // Some drivers begin the transaction by themselves, so that it is asked for from within.
+    if (!connected().commits_by_itself()) throw std::logic_error{every_statement_begins_one};
+    try {
+        const auto now = run(transactions);
+        if (now.truth(0, 0))
+            throw std::logic_error{
+                "a transaction is open on this connection, and a migration cannot be part of one: end it first, or "
+                "give a connection string"};
+        if (now.truth(0, 1)) throw std::logic_error{every_statement_begins_one};
+    } catch (const odbc::connection_busy& e) {
+        throw std::logic_error{e.what()};
+    }
+}
 
 odbc::connection& sqlserver_target::connected() {
     if (connection_ && (connection_->usable() || !owned_)) return *connection_;

@@ -21,6 +21,11 @@ public:
     /// @param borrowed outlives this; no transaction is open on it
     sqlserver_target(odbc::connection& borrowed, const options& opt);
 
+    /// What is done on a borrowed connection must not be part of a transaction of its owner's, who could roll it back,
+    /// and whose own work a failure would roll back.
+    /// @throws std::logic_error a transaction is open on it, or every statement begins one; a result is being read
+    void check_no_transaction();
+
     /// For the schema that was asked for, so that what is shown is what is run; the checksums are those of the files.
     std::span<const migration> available() const override { return steps_; }
     std::vector<applied_migration> applied() override;

@@ -10,6 +10,7 @@
 #include <wait_time.hpp>
 
 #include "applock_session.hpp"
+#include "implicit_transaction.hpp"
 #include "resource_name.hpp"
 
 namespace rowlock::sqlserver {
@@ -19,11 +20,6 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view backend = "sqlserver";
 constexpr std::chrono::milliseconds operation_timeout = 5s;
-
-// Without autocommit a transaction begins with the first statement; but for Microsoft's driver (SET
-// IMPLICIT_TRANSACTIONS) not with a procedure, only with one that reads or writes a table. This reads no row.
-// https://learn.microsoft.com/sql/t-sql/statements/set-implicit-transactions-transact-sql
-constexpr auto begin_implicitly = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.SCHEMATA WHERE 1 = 0";
 
 constexpr int bad_call = -999;
 
@@ -69,8 +65,7 @@ bool lock_in_transaction(SQLHDBC theirs, const std::string& name, lock_mode mode
         if (!says_no_transaction(e)) throw;
         throw std::logic_error{
             "no transaction is open on this connection: begin one, or switch SQL_ATTR_AUTOCOMMIT off, since this lock "
-            "is "
-            "released by its end"};
+            "is released by its end"};
     }
 }
 

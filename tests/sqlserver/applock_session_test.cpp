@@ -2,8 +2,11 @@
 // applocks. Shows how return codes, cancellation and lost connections are dealt with, and nothing about SQL Server.
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <chrono>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <rowlock/error.hpp>
 
@@ -113,6 +116,43 @@ BOOST_FIXTURE_TEST_CASE(a_deadline_ends_what_the_server_does_not, server) {
     BOOST_TEST(two.usable());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_release_that_says_nothing_is_looked_into, server) {
+    auto one = connect();
+    BOOST_TEST(one.try_get("n", mode::exclusive, soon()));
+    const auto answer_nothing = [&](const std::string& after) {
+        (void)sql(
+            "CREATE OR REPLACE FUNCTION sp_releaseapplock(resource text, lockowner text) RETURNS integer "
+            "LANGUAGE plpgsql AS $$ BEGIN " +
+            after + " RETURN NULL; END $$");
+    };
+    answer_nothing("");
+    BOOST_CHECK_THROW(one.release("n", soon()), connection_error);
+    BOOST_TEST(one.usable());
+    answer_nothing("PERFORM pg_advisory_unlock_all();");
+    BOOST_CHECK_NO_THROW(one.release("n", soon()));
+    BOOST_TEST(one.mode_of("n", soon()) == "");
+}
+
+// What is left of the cancellation of an earlier call.
+BOOST_FIXTURE_TEST_CASE(a_cancellation_that_comes_late_costs_no_session, server) {
+    auto one = connect();
+    BOOST_TEST(one.try_get("n", mode::exclusive, soon()));
+    const auto cancel = [&](const std::string& which) {
+        (void)sql(
+            "CREATE OR REPLACE FUNCTION applock_mode(principal text, resource text, owner text) RETURNS text "
+            "LANGUAGE plpgsql AS $$ BEGIN IF nextval('asked') " +
+            which + " THEN RAISE query_canceled; END IF; RETURN 'Exclusive'; END $$");
+    };
+    (void)sql("CREATE SEQUENCE asked");
+    cancel("= 1");
+    BOOST_TEST(one.mode_of("n", soon()) == "Exclusive");
+    BOOST_TEST(one.usable());
+    cancel("> 0");
+    BOOST_CHECK_THROW((void)one.mode_of("n", soon()), detail::no_answer);
+    BOOST_TEST(!one.usable());
+    BOOST_TEST(sql("SELECT last_value FROM asked") == "5");
+}
+
 BOOST_FIXTURE_TEST_CASE(a_conversion_that_fails_keeps_the_update_lock, server) {
     auto one = connect(), two = connect();
     BOOST_TEST(one.try_get("n", mode::shared, soon()));
@@ -132,6 +172,22 @@ BOOST_FIXTURE_TEST_CASE(what_is_not_held_cannot_be_released, server) {
     BOOST_CHECK_EXCEPTION(one.release("n", soon()), connection_error,
                           [](const auto& e) { return e.native_code() == -999; });
     BOOST_TEST(one.usable());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_column_that_is_null_is_empty, server) {
+    auto one = connect();
+    std::array<char, 16> left{}, right{};
+    std::vector<std::string> found;
+    const auto ask = [&](const char* text) {
+        one.ask_for(text, soon(), [&](odbc::statement& q) {
+            q.column(left).column(right).each_row(
+                [&] { found.push_back(std::string{left.data()} + "|" + right.data()); });
+        });
+    };
+    ask("VALUES ('a', 'b'), (NULL, 'c'), ('d', NULL), (NULL, NULL), ('', 'e') ");
+    BOOST_TEST(found == (std::vector<std::string>{"a|b", "|c", "d|", "|", "|e"}), boost::test_tools::per_element());
+    ask("SELECT 'x', 'y' WHERE false");
+    BOOST_TEST(left.data() == std::string{}, "there is no row");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_killed_session_is_not_usable_any_more, server) {

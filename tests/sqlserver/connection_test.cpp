@@ -273,6 +273,20 @@ BOOST_AUTO_TEST_CASE(one_provider_for_each_connection) {
     BOOST_TEST(sqlserver::applock_on(mine.handle()).try_acquire(n).has_value());
 }
 
+// More of that, where there is T-SQL: lease_connection_test.cpp.
+BOOST_AUTO_TEST_CASE(no_migration_where_every_statement_begins_a_transaction) {
+    mine.autocommit(false);
+    check_usable(mine);
+    BOOST_CHECK_EXCEPTION(sqlserver::migrate(mine.handle()), std::logic_error, [](const std::exception& e) {
+        return std::string_view{e.what()}.find("SQL_ATTR_AUTOCOMMIT") != std::string_view::npos;
+    });
+    BOOST_TEST(mine.get(SQL_ATTR_AUTOCOMMIT) == SQL_AUTOCOMMIT_OFF);
+    check_usable(mine);
+    mine.commit();
+    BOOST_TEST(proofs() == "2");
+    mine.autocommit(true);
+}
+
 BOOST_AUTO_TEST_CASE(no_upgrade_locks) {
     auto provider = sqlserver::applock_on(mine.handle());
     BOOST_TEST(!provider.supports(rowlock::primitive::upgrade_mutex));

@@ -217,6 +217,24 @@ BOOST_FIXTURE_TEST_CASE(migrating_on_a_connection, fixture) {
         (void)sql("DROP TABLE {s}.[" + table + "]");
     (void)sql("DROP SCHEMA {s}");
     BOOST_CHECK_THROW((void)on_mine(), schema_error);
+    const auto tables = [&] { return past.sql("SELECT COUNT(*) FROM sys.schemas WHERE name = '" + schema + "'"); };
+    // A rollback would take it back, and a failure the rest of the transaction.
+    for (const std::string end : {"COMMIT", "ROLLBACK"}) {
+        (void)mine.sql("BEGIN TRANSACTION");
+        write();
+        BOOST_CHECK_THROW(sqlserver::migrate(mine.handle(), settings()), std::logic_error);
+        BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "1");
+        (void)mine.sql(end);
+        BOOST_TEST(written() == "1");
+        BOOST_TEST(tables() == "0");
+    }
+    (void)mine.sql("SET IMPLICIT_TRANSACTIONS ON");
+    BOOST_CHECK_THROW(sqlserver::migrate(mine.handle(), settings()), std::logic_error);
+    BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "0");
+    (void)mine.sql("SET IMPLICIT_TRANSACTIONS OFF");
+    mine.autocommit(false);
+    BOOST_CHECK_THROW(sqlserver::migrate(mine.handle(), settings()), std::logic_error);
+    mine.autocommit(true);
     const auto before = session();
     sqlserver::migrate(mine.handle(), settings());
     BOOST_TEST(session() == before);

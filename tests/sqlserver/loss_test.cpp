@@ -171,6 +171,32 @@ BOOST_FIXTURE_TEST_CASE(a_wait_on_a_silent_network_ends, stand_in) {
     BOOST_TEST((steady::now() - stopped < 2 * operation_timeout + slack));
 }
 
+// It could have the lock by then, and would be given it too late.
+BOOST_FIXTURE_TEST_CASE(whose_time_was_over_before_he_was_connected_does_not_ask, stand_in) {
+    auto locks = rowlock::sqlserver::applock(connection_string());
+    auto others = rowlock::sqlserver::applock(server.odbc_connection_string(database));
+    auto held = std::make_optional(others.acquire("n"));
+    const auto other = locks.acquire("m");  // so that it needs another connection to wait in
+    between->keep_new_ones_waiting();
+    std::optional<rowlock::lock_handle> got;
+    auto waiter = rowlock::test::in_background([&] {
+        got = locks.try_acquire("n", 200ms);
+        return true;
+    });
+    BOOST_TEST(rowlock::test::eventually([&] {
+        try {
+            (void)locks.status("n");
+        } catch (const rowlock::unsupported&) {  // nobody waits yet: the stand-in does not tell of others
+            return false;
+        }
+        return true;
+    }));
+    held.reset();
+    BOOST_TEST(waiter.get());
+    BOOST_TEST(!got);
+    BOOST_TEST(locks.try_acquire("n").has_value(), "who asks in time gets it");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_there))

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+
+#include <unistd.h>
 
 #include <rowlock/doctor.hpp>
 #include <rowlock/error.hpp>
@@ -105,6 +108,38 @@ BOOST_FIXTURE_TEST_CASE(others_are_shown_where_the_server_tells, stand_in) {
     BOOST_TEST((all[3].holders.at(0).mode == lock_mode::upgrade));
     BOOST_TEST(locks.status("night").size() == 1U);
     BOOST_TEST(locks.status("nothing").empty());
+}
+
+// What this process has itself is shown once, in its own words; a container may have the same host and number.
+BOOST_FIXTURE_TEST_CASE(who_shares_host_and_number_is_not_hidden, stand_in) {
+    make_views();
+    const auto pid = std::to_string(getpid());
+    const std::string text(40, 'y');
+    (void)server.sql(database, "INSERT INTO sys.dm_exec_sessions VALUES (60, 'ours', 'here', " + pid +
+                                   ", now()), (61, 'other', 'here', " + pid +
+                                   ", now());"
+                                   "INSERT INTO sys.dm_tran_locks VALUES"
+                                   " ('APPLICATION', 7, '0:[own]:(00000005)', 'X', 'GRANT', 60),"
+                                   " ('APPLICATION', 7, '0:[" +
+                                   text.substr(0, 32) +
+                                   "]:(00000006)', 'S', 'GRANT', 60),"
+                                   " ('APPLICATION', 7, '0:[own]:(00000005)', 'X', 'WAIT', 61),"
+                                   " ('APPLICATION', 7, '0:[theirs]:(00000007)', 'X', 'GRANT', 61)");
+    auto locks = rowlock::sqlserver::applock(to, {.owner = "me"});
+    const auto held = locks.acquire("own");
+    const auto sharing = rowlock::shared_mutex{locks, text}.acquire_shared();
+    const auto own = locks.status("own");
+    BOOST_REQUIRE(own.size() == 1U);
+    BOOST_REQUIRE(own[0].holders.size() == 1U);
+    BOOST_TEST(own[0].holders[0].owner == "me");
+    BOOST_REQUIRE(own[0].waiters.size() == 1U);
+    BOOST_TEST(own[0].waiters[0].owner == "here:" + pid + ":other");
+    const auto theirs = locks.status("theirs");
+    BOOST_REQUIRE(theirs.size() == 1U);
+    BOOST_TEST(theirs[0].holders.at(0).owner == "here:" + pid + ":other");
+    const auto shared = locks.status("yyy");
+    BOOST_REQUIRE(shared.size() == 1U);
+    BOOST_TEST(shared[0].name == text);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_break_says_what_to_do_instead, stand_in) {

@@ -6,6 +6,8 @@
 
 #include <rowlock/error.hpp>
 
+#include <implicit_transaction.hpp>
+
 #include <support/background.hpp>
 #include <support/slack.hpp>
 
@@ -56,6 +58,18 @@ BOOST_AUTO_TEST_CASE(without_autocommit) {
     }
     mine.autocommit(true);
     BOOST_TEST(proofs() == "2");
+}
+
+// As it is to SQL Server; what psqlODBC begins by itself is no affair of the library's.
+BOOST_AUTO_TEST_CASE(what_begins_a_transaction_by_itself) {
+    if (stand_in()) return;
+    (void)mine.sql("SET IMPLICIT_TRANSACTIONS ON");
+    (void)mine.sql("SELECT 1");
+    BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "0", "control");
+    (void)mine.sql(std::string{sqlserver::begin_implicitly});
+    BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "1");
+    (void)mine.sql("ROLLBACK");
+    (void)mine.sql("SET IMPLICIT_TRANSACTIONS OFF");
 }
 
 BOOST_AUTO_TEST_CASE(misuse_says_what_to_do) {

@@ -17,11 +17,19 @@ test::sqlserver_connection& past_library() {
     return one;
 }
 
+// A session of Babelfish takes seconds of the processor to get going. Where others have it, so does any answer: a
+// session that does not say in time what came of a wait is given up, as it should be.
+options with_patience(options opt) {
+    opt.operation_timeout = std::max(opt.operation_timeout, std::chrono::milliseconds{60'000});
+    return opt;
+}
+
 // A server that speaks TDS. Babelfish does not keep the applocks of databases apart, and in time spoils names that many
 // take: so each case has names of its own.
 class applock_store : public store {
 public:
-    applock_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {}
+    applock_store(std::string scheme, options opt)
+        : scheme_{std::move(scheme)}, options_{with_patience(std::move(opt))} {}
     provider open() override { return test::open_any(url(), options_); }
     std::string url() const override { return "prefixed:" + prefix_ + ":" + scheme_ + *test::sqlserver(); }
     std::string own_prefix() const override { return prefix_; }
@@ -68,10 +76,8 @@ private:
 
 class sqlserver_lease_store final : public store {
 public:
-    sqlserver_lease_store(std::string scheme, options opt) : scheme_{std::move(scheme)}, options_{std::move(opt)} {
-        // A session of Babelfish takes seconds of the processor to get going.
-        options_.operation_timeout = std::max(options_.operation_timeout, std::chrono::milliseconds{60'000});
-    }
+    sqlserver_lease_store(std::string scheme, options opt)
+        : scheme_{std::move(scheme)}, options_{with_patience(std::move(opt))} {}
     provider open() override { return test::open_any(url(), options_); }
     std::string url() const override { return scheme_ + *test::sqlserver(); }
     int holders_in_database(std::string_view name) override {
@@ -112,7 +118,7 @@ public:
 private:
     const turn_at_tables turn_{};
     const std::string scheme_;
-    options options_;
+    const options options_;
 };
 
 }  // namespace

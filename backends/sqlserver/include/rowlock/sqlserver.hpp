@@ -31,6 +31,9 @@ namespace rowlock::sqlserver {
 /// life every 2 s; without one after `options::operation_timeout` its locks are lost. Each upgrade lock has a
 /// connection of its own, so a provider has 15 of those at most.
 ///
+/// A semaphore asks for its permits one by one, from one by chance on, each with a round trip, and for 1,024 of them at
+/// most: where those are all taken, and it has more, it throws `unsupported`. Leases count theirs in one row.
+///
 /// A driver may not come back from a dead network. Waits, and the end of the provider, do not wait for it longer than
 /// an operation timeout; what it still has in hand is left to a thread that ends with it. Other calls end when the
 /// driver's own timeout is over, which is set to one more operation timeout, in whole seconds.
@@ -64,10 +67,11 @@ namespace rowlock::sqlserver {
 /// is then the last of those who wait. Waiting without limit, and without a stop token, for what the same thread holds
 /// through this provider throws `deadlock_detected`.
 ///
-/// A lost connection is noticed when it is next used, and so is one that was closed, or connected anew: every lock is
-/// lost, and the provider answers with `connection_error` from then on.
+/// A lost connection is noticed when it is next used, and so is one that was closed: every lock is lost, and the provider
+/// answers with `connection_error` from then on. Connect it anew when the provider and its handles are gone: before that
+/// it is mostly noticed, but ODBC does not tell for sure where other threads open and close connections and statements.
 /// @param conn connected; must not be freed before the provider and every handle are gone, and be used by no other
-///        thread while one of them is in use, or waits. One provider for each connection.
+///        thread, nor closed, while one of them is in use, ends, or waits. One provider for each connection.
 /// @throws std::invalid_argument no handle; std::logic_error another such provider lives on it
 /// @throws connection_error it is not connected
 /// @throws schema_error, std::logic_error with `options::fencing`: not migrated; a transaction is open
@@ -145,11 +149,12 @@ template <class Rep, class Period>
 /// XACT_ABORT on; settings of the session and attributes of the connection come out as they went in. The session's
 /// LOCK_TIMEOUT applies.
 ///
-/// A connection that is lost, closed, or connected anew takes no lease with it; but none can be renewed any more, so
-/// they run out, and the provider answers with `connection_error` from then on.
+/// A connection that is lost, or closed, takes no lease with it; but none can be renewed any more, so they run out, and
+/// the provider answers with `connection_error` from then on. Connect it anew when the provider and its handles are gone,
+/// as with applock_on().
 /// @param conn connected, autocommit on, no transaction open; stays in its database; must not be freed before the
-///        provider and every handle are gone, and be used by no other thread while one of them is in use, or waits. One
-///        provider for each connection.
+///        provider and every handle are gone, and be used by no other thread, nor closed, while one of them is in use,
+///        ends, or waits. One provider for each connection.
 /// @throws std::logic_error autocommit is off, a transaction is open, a result is being read, or another such provider
 ///         lives on the connection; std::invalid_argument no handle
 /// @throws connection_error; schema_error not migrated, or newer than this library
@@ -173,7 +178,11 @@ void fence(SQLHDBC conn, const lock_handle& held);
 /// @param opt which schema the tables are in
 void migrate(const std::string& connection_string, const options& opt = {});
 
-/// The same through a connection of the caller's, with no transaction open, whose settings come out as they went in.
+/// The same through a connection of the caller's, whose settings come out as they went in. It has a transaction of its
+/// own, and none of the caller's must be around that, which could roll it back later.
+/// @param conn connected, autocommit on, no transaction open, used by no other thread meanwhile
+/// @throws std::logic_error autocommit is off, a transaction is open, or a result is being read: nothing was done
+/// @throws std::invalid_argument no handle
 void migrate(SQLHDBC conn, const options& opt = {});
 
 }  // namespace rowlock::sqlserver
