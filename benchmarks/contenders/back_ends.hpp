@@ -77,6 +77,7 @@ std::unique_ptr<client> postgres_lease_baseline(const std::string& rest, const c
 std::unique_ptr<client> postgres_advisory_borrowed(const std::string& rest, const client_spec& s);
 std::unique_ptr<server_monitor> postgres_monitor(const std::string& rest);
 std::unique_ptr<client> applock_baseline(const std::string& rest, const client_spec& s);
+std::unique_ptr<client> sqlserver_lease_baseline(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> flock_client(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> redis_client(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> mariadb_client(const std::string& rest, const client_spec& s);

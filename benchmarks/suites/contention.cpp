@@ -122,7 +122,8 @@ public:
         nanoseconds turn = shortest_turn;
         for (std::size_t i = 0; i < sides.size(); ++i) {
             if (sides.at(i) == side::polling && locks_ > 1) continue;
-            const client_spec spec{.url = url_, .who = sides.at(i), .lock = "contention", .contended = true};
+            const client_spec spec{
+                .url = url_, .who = sides.at(i), .lock = "contention", .contended = locks_ < clients_};
             auto c = std::make_unique<crowd>(spec, clients_, locks_, where_, cpus);
             if (!c->exists()) continue;
             exists_.at(i) = true;
