@@ -1,3 +1,5 @@
+#include <sys/types.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,6 +37,7 @@ struct arguments {
     std::string directory = std::filesystem::temp_directory_path();
     bool enforce = false;
     placements_wanted placements = placements_wanted::both;
+    pid_t server = 0;
     std::int64_t hold_us = 50, think_us = 0;
     settings chosen{};
 };
@@ -76,6 +79,11 @@ void add_options(CLI::App& app, arguments& a) {
         ->default_str("both")
         ->type_name("WHERE");
     app.add_option("--cpus", a.cpus, "Run all clients and servers on these CPUs only: 0 or 0,2 or 0-3");
+    app.add_option("--server-pid", a.server,
+                   "The process of the server that --url or ROWLOCK_TEST_SQLSERVER names, where it runs on this "
+                   "machine: it is moved from CPU to CPU like one that was started here, with all its children")
+        ->type_name("PID")
+        ->check(CLI::PositiveNumber);
     app.add_option("--directory", a.directory, "Where databases are made and removed again")->capture_default_str();
     app.add_flag("--enforce", a.enforce, "Exit status 1 if a target is missed");
 }
@@ -102,7 +110,11 @@ int run(arguments a, const std::vector<suite>& suites) {
     if (s.urls.empty()) s.urls = around.emplace(a.directory).urls();
     for (const auto& url : s.urls) (void)back_end_of(url);
     const auto load_before = load();
-    placer cpus{a.placements, around ? around->servers() : placer::servers{}};
+    const auto started = around ? around->servers() : placer::servers{};
+    placer::servers named;
+    for (const auto& url : s.urls)
+        if (a.server > 0 && back_end_of(url).server && !started.contains(url)) named.emplace(url, a.server);
+    placer cpus{a.placements, started, named};
     s.cpus = &cpus;
     report r{.about = describe_run(s)};
     if (around)
