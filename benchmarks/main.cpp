@@ -51,7 +51,7 @@ void add_options(CLI::App& app, arguments& a) {
                    "PostgreSQL server that is started, and other things to compare with")
         ->type_name("URL")
         ->take_all();
-    app.add_flag("--quick", s.quick, "Fewer and shorter blocks: two minutes instead of twenty");
+    app.add_flag("--quick", s.quick, "Fewer and shorter passes: three minutes instead of twenty-five");
     app.add_option("--json", a.json, "Write the report, for `compare` and for other programs")
         ->type_name("FILE")
         ->take_last();
@@ -66,7 +66,9 @@ void add_options(CLI::App& app, arguments& a) {
     app.add_option("--think", a.think_us, "How long it then wants none, in microseconds")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--blocks", s.blocks, "How often everything is measured [as often as each suite needs]")
+    app.add_option("--passes", s.passes,
+                   "How often each row is measured, each time with new connections; fewer than six tell no ratio "
+                   "[until it is sure, or the time is over]")
         ->check(CLI::Range(1, 10000));
     app.add_option(
            "--placement", a.placements,
@@ -163,11 +165,13 @@ int serve(int argc, char** argv) {
     add("contention", "Several clients: throughput, hand-over, fairness, waiting", {measure_contention});
     add("scale", "Many locks held, many clients waiting: memory, connections, idle statements", {measure_scale});
     add("recovery", "From the death of a holder to the next grant", {measure_recovery});
-    add("targets", "What the library must cost, row by row: met or missed",
+    add("targets", "What the library must cost, row by row: met, missed, or not sure",
         {measure_latency, measure_contention, measure_targets});
     add("all", "Everything", all);
     auto* comparing = app.add_subcommand(
-        "compare", "Which ratios differ between two reports; exit status 1 if some do, or none are in both");
+        "compare",
+        "Which ratios differ between two reports; those that one of them is not sure of are counted and left out; exit "
+        "status 1 if some differ, or no sure one is in both");
     std::string first, second;
     double percent = 15;
     comparing->add_option("first", first)->required()->type_name("A.json");

@@ -256,10 +256,13 @@ public:
                          " WHERE application_name = $1::text");
         (void)session_.execute("", owner);
     }
-    wear worn() override {
-        return {.table_bytes = std::stod(session_.text("SELECT pg_relation_size('rowlock.lock')")),
-                .updates = counter("n_tup_upd"),
-                .updates_in_place = counter("n_tup_hot_upd")};
+    wear worn(const std::string& schema) override {
+        return {.table_bytes = std::stod(session_.text("SELECT pg_relation_size('" + schema + ".lock')")),
+                .updates = counter(schema, "n_tup_upd"),
+                .updates_in_place = counter(schema, "n_tup_hot_upd")};
+    }
+    void drop_schema(const std::string& schema) override {
+        session_.run("SET client_min_messages = warning; DROP SCHEMA IF EXISTS " + schema + " CASCADE");
     }
     void wait_for_disk(bool yes) override {
         session_.run(yes ? "ALTER SYSTEM SET fsync = on" : "ALTER SYSTEM SET fsync = off");
@@ -270,10 +273,9 @@ public:
     }
 
 private:
-    double counter(const std::string& column) {
-        return std::stod(session_.text("SELECT " + column +
-                                       " FROM pg_stat_user_tables WHERE schemaname = 'rowlock'"
-                                       " AND relname = 'lock'"));
+    double counter(const std::string& schema, const std::string& column) {
+        return std::stod(session_.text("SELECT " + column + " FROM pg_stat_user_tables WHERE schemaname = '" + schema +
+                                       "' AND relname = 'lock'"));
     }
     static std::string first(const raw_postgres::answer& a) { return PQgetvalue(a.get(), 0, 0); }
 

@@ -24,6 +24,7 @@ td { white-space: nowrap }
 th.text, td.text { text-align: left }
 td.met { color: #00603a }
 td.missed { color: #a00000; font-weight: bold }
+td.unsure { color: #6a4a00 }
 tr.base td { color: #444 }
 p.note { font-size: 14px; color: #333; margin: 4px 0 }
 svg { display: block; margin: 1.5em 0; max-width: 100%; height: auto }
@@ -49,7 +50,7 @@ std::string to_table(const grid& g, std::size_t left) {
         out += g[i].front().empty() ? "<tr class=\"base\">" : "<tr>";
         for (std::size_t k = 0; k < g[i].size(); ++k) {
             const auto& text = g[i][k];
-            const std::string kind = text == "met" || text == "missed" ? text : "";
+            const std::string kind = text == "met" || text == "missed" ? text : text == "not sure" ? "unsure" : "";
             out += fmt::format("<{0} class=\"{1}{2}\">{3}</{0}>", cell, k < left ? "text " : "", kind, escaped(text));
         }
         out += "</tr>\n";
@@ -113,8 +114,11 @@ std::string to_html(const report& r) {
                            escaped(value));
     out +=
         "</table>\n<p>Times depend on the machine, and on what it does meanwhile. What can be compared is the ratio of "
-        "Rowlock to the bare driver, both measured in turns in one run, on the same CPUs: the median over short "
-        "blocks. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; what is "
+        "Rowlock to the bare driver, both measured in turns in one run, on the same CPUs: the median over several "
+        "passes, with new connections in each. A ratio that is not sure to 15 % is told as the range in which it is "
+        "with "
+        "95 % confidence. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; "
+        "what is "
         "there for comparison has open marks and dotted lines.</p>\n";
     if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99);
     if (const auto charts = ratio_charts(r); !charts.empty())

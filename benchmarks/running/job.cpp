@@ -33,6 +33,7 @@ void run_contest(const job& j, client& c, page& p, outcome& o) {
         c.take();
         const auto granted = now();
         o.durations_ns.push_back((granted - wished).count());
+        o.granted_at_ns.push_back(granted.count());
         // Not what it had before itself: nobody was woken for that.
         const auto last = lock.last_holder.load();
         if (last >= 0 && last != static_cast<std::int64_t>(j.client))

@@ -28,6 +28,7 @@ struct job {
 /// How it went.
 struct outcome {
     std::vector<std::int64_t> durations_ns{};   ///< cycles: of each; contest: from the wish to the grant
+    std::vector<std::int64_t> granted_at_ns{};  ///< contest: when, of each
     std::vector<std::int64_t> hand_overs_ns{};  ///< from the beginning of a release to the next client's grant
     std::int64_t finished_ns = 0;               ///< when
     std::string failure{};
