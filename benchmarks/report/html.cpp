@@ -21,6 +21,8 @@ th { text-align: right; border-bottom: 1.5px solid #111; vertical-align: bottom 
 td { text-align: right; border-bottom: 1px solid #ddd }
 th, td { padding: 3px 7px }
 td { white-space: nowrap }
+table.targets td:first-child, table.targets td:last-child { white-space: normal }
+table.targets th, table.targets td { padding: 3px 5px }
 th.text, td.text { text-align: left }
 td.met { color: #00603a }
 td.missed { color: #a00000; font-weight: bold }
@@ -39,8 +41,8 @@ svg { display: block; margin: 1.5em 0; max-width: 100%; height: auto }
 )";
 
 // The head stands on each page that the table is printed on, and what belongs together on one.
-std::string to_table(const grid& g, std::size_t left) {
-    std::string out = "<table>\n";
+std::string to_table(const grid& g, std::size_t left, const char* kind_of_table = "") {
+    std::string out = fmt::format("<table class=\"{}\">\n", kind_of_table);
     for (std::size_t i = 0; i < g.size(); ++i) {
         const auto* cell = i == 0 ? "th" : "td";
         if (i == 0)
@@ -120,7 +122,7 @@ std::string to_html(const report& r) {
         "95 % confidence. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; "
         "what is "
         "there for comparison has open marks and dotted lines.</p>\n";
-    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99);
+    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99, "targets");
     if (const auto charts = ratio_charts(r); !charts.empty())
         out += heading("ratios to the bare driver") + all_of(charts);
     for (const auto& [suite, all] : by_suite(r)) {

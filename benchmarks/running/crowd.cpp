@@ -83,7 +83,8 @@ crowd::contest_outcome crowd::contest(nanoseconds time, nanoseconds hold, nanose
                             .think_ns = think.count(),
                             .cpu = cpus_.cpu_of(i, locks_).value_or(-1),
                             .client = static_cast<std::uint32_t>(i),
-                            .lock = static_cast<std::uint32_t>(i % locks_)});
+                            .lock = static_cast<std::uint32_t>(i % locks_),
+                            .rivals = static_cast<std::uint32_t>(members_.size() > locks_ ? members_.size() : 0)});
     while (page_->ready < members_.size()) std::this_thread::sleep_for(std::chrono::microseconds{20});
     page_->started = true;
     const auto began = now();

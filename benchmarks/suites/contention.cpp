@@ -39,7 +39,7 @@ struct contestant {
         for (const auto& o : contest.all) {
             waits.insert(waits.end(), o.durations_ns.begin(), o.durations_ns.end());
             hand_overs.back().insert(hand_overs.back().end(), o.hand_overs_ns.begin(), o.hand_overs_ns.end());
-            grants_ += o.durations_ns.size();
+            grants_ += o.granted_at_ns.size();
             grants.push_back(o.granted_at_ns);
         }
         const auto rounds = shares_of(grants);
@@ -48,6 +48,7 @@ struct contestant {
     }
     void end_pass() {
         per_second.push_back(static_cast<double>(grants_) / std::chrono::duration<double>{time_}.count());
+        all_grants_ += grants_;
     }
     [[nodiscard]] std::vector<double> all_hand_overs() const {
         std::vector<std::int64_t> all;
@@ -55,10 +56,10 @@ struct contestant {
         return sorted_microseconds(all);
     }
     [[nodiscard]] std::vector<double> all_waits() const { return sorted_microseconds(waits); }
-    [[nodiscard]] double grants() const { return static_cast<double>(waits.size()); }
+    [[nodiscard]] double grants() const { return static_cast<double>(all_grants_); }
 
 private:
-    std::size_t grants_ = 0;
+    std::size_t grants_ = 0, all_grants_ = 0;
     nanoseconds time_{};
 };
 
