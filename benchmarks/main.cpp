@@ -1,3 +1,5 @@
+#include <sys/types.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,6 +37,7 @@ struct arguments {
     std::string directory = std::filesystem::temp_directory_path();
     bool enforce = false;
     placements_wanted placements = placements_wanted::both;
+    pid_t server = 0;
     std::int64_t hold_us = 50, think_us = 0;
     settings chosen{};
 };
@@ -48,7 +51,7 @@ void add_options(CLI::App& app, arguments& a) {
                    "PostgreSQL server that is started, and other things to compare with")
         ->type_name("URL")
         ->take_all();
-    app.add_flag("--quick", s.quick, "Fewer and shorter blocks: two minutes instead of twenty");
+    app.add_flag("--quick", s.quick, "Fewer and shorter passes: three minutes instead of twenty-five");
     app.add_option("--json", a.json, "Write the report, for `compare` and for other programs")
         ->type_name("FILE")
         ->take_last();
@@ -63,7 +66,9 @@ void add_options(CLI::App& app, arguments& a) {
     app.add_option("--think", a.think_us, "How long it then wants none, in microseconds")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--blocks", s.blocks, "How often everything is measured [as often as each suite needs]")
+    app.add_option("--passes", s.passes,
+                   "How often each row is measured, each time with new connections; fewer than six tell no ratio "
+                   "[until it is sure, or the time is over]")
         ->check(CLI::Range(1, 10000));
     app.add_option(
            "--placement", a.placements,
@@ -76,6 +81,11 @@ void add_options(CLI::App& app, arguments& a) {
         ->default_str("both")
         ->type_name("WHERE");
     app.add_option("--cpus", a.cpus, "Run all clients and servers on these CPUs only: 0 or 0,2 or 0-3");
+    app.add_option("--server-pid", a.server,
+                   "The process of the server that --url or ROWLOCK_TEST_SQLSERVER names, where it runs on this "
+                   "machine: it is moved from CPU to CPU like one that was started here, with all its children")
+        ->type_name("PID")
+        ->check(CLI::PositiveNumber);
     app.add_option("--directory", a.directory, "Where databases are made and removed again")->capture_default_str();
     app.add_flag("--enforce", a.enforce, "Exit status 1 if a target is missed");
 }
@@ -102,7 +112,11 @@ int run(arguments a, const std::vector<suite>& suites) {
     if (s.urls.empty()) s.urls = around.emplace(a.directory).urls();
     for (const auto& url : s.urls) (void)back_end_of(url);
     const auto load_before = load();
-    placer cpus{a.placements, around ? around->servers() : placer::servers{}};
+    const auto started = around ? around->servers() : placer::servers{};
+    placer::servers named;
+    for (const auto& url : s.urls)
+        if (a.server > 0 && back_end_of(url).server && !started.contains(url)) named.emplace(url, a.server);
+    placer cpus{a.placements, started, named};
     s.cpus = &cpus;
     report r{.about = describe_run(s)};
     if (around)
@@ -151,11 +165,13 @@ int serve(int argc, char** argv) {
     add("contention", "Several clients: throughput, hand-over, fairness, waiting", {measure_contention});
     add("scale", "Many locks held, many clients waiting: memory, connections, idle statements", {measure_scale});
     add("recovery", "From the death of a holder to the next grant", {measure_recovery});
-    add("targets", "What the library must cost, row by row: met or missed",
+    add("targets", "What the library must cost, row by row: met, missed, or not sure",
         {measure_latency, measure_contention, measure_targets});
     add("all", "Everything", all);
     auto* comparing = app.add_subcommand(
-        "compare", "Which ratios differ between two reports; exit status 1 if some do, or none are in both");
+        "compare",
+        "Which ratios differ between two reports; those that one of them is not sure of are counted and left out; exit "
+        "status 1 if some differ, or no sure one is in both");
     std::string first, second;
     double percent = 15;
     comparing->add_option("first", first)->required()->type_name("A.json");

@@ -10,8 +10,6 @@
 namespace bench {
 namespace {
 
-std::unique_ptr<client> no_baseline(const std::string&, const client_spec&) { return nullptr; }
-
 constexpr std::array table{
     back_end{.scheme = "memory:",
              .baseline_name = "standard library",
@@ -39,7 +37,10 @@ constexpr std::array table{
 #endif
 #ifdef ROWLOCK_HAVE_SQLSERVER
     back_end{.scheme = "sqlserver+applock:", .baseline_name = "bare ODBC", .baseline = applock_baseline},
-    back_end{.scheme = "sqlserver+lease:", .baseline_name = "", .baseline = no_baseline, .ends_by_ttl = true},
+    back_end{.scheme = "sqlserver+lease:",
+             .baseline_name = "bare ODBC",
+             .baseline = sqlserver_lease_baseline,
+             .ends_by_ttl = true},
 #endif
     back_end{.scheme = "flock:", .baseline_name = "", .baseline = flock_client, .library = false, .server = false},
 #ifdef ROWLOCK_BENCH_REDIS

@@ -30,8 +30,9 @@ public:
     struct wear {
         double table_bytes = 0, updates = 0, updates_in_place = 0;
     };
-    /// The table of leases, so far. The server's counters lag a second behind.
-    virtual wear worn() = 0;
+    /// The table of leases in that schema, so far. The server's counters lag a second behind.
+    virtual wear worn(const std::string& schema) = 0;
+    virtual void drop_schema(const std::string& schema) = 0;
     /// Ends the sessions of that owner from the server's side.
     virtual void cut_off(const std::string& owner) = 0;
     /// Whether it writes to disk what it commits, from now on and for everybody.
@@ -77,6 +78,7 @@ std::unique_ptr<client> postgres_lease_baseline(const std::string& rest, const c
 std::unique_ptr<client> postgres_advisory_borrowed(const std::string& rest, const client_spec& s);
 std::unique_ptr<server_monitor> postgres_monitor(const std::string& rest);
 std::unique_ptr<client> applock_baseline(const std::string& rest, const client_spec& s);
+std::unique_ptr<client> sqlserver_lease_baseline(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> flock_client(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> redis_client(const std::string& rest, const client_spec& s);
 std::unique_ptr<client> mariadb_client(const std::string& rest, const client_spec& s);

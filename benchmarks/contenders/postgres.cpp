@@ -1,9 +1,10 @@
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -73,49 +74,70 @@ private:
     const std::string name_;
 };
 
-// A lease as the statements that the library runs for it, taken from what the server saw it run, on bare libpq. No
-// deadline, no owner to tell of a loss, no renewal, no events.
+struct lease_statements {
+    std::string take{}, release{};
+};
+
+// What that owner's sessions ran last, if it looks like that: a renewal may have come in between.
+std::string last_statement(raw_postgres& session, const std::string& owner, const std::string& pattern) {
+    auto text = session.text("SELECT query FROM pg_stat_activity WHERE application_name = '" + owner +
+                             "' AND query LIKE '%rowlock.lock%' AND query LIKE '" + pattern +
+                             "' ORDER BY query_start DESC LIMIT 1");
+    const auto room =
+        std::stoul(session.text("SELECT setting FROM pg_settings WHERE name = 'track_activity_query_size'"));
+    if (text.size() + 1 >= room) throw std::runtime_error{"set track_activity_query_size = 16384 on this server"};
+    return text;
+}
+
+// The statements that the library runs for a lease, as the server saw them run.
+lease_statements ask_for_statements(const std::string& conninfo) {
+    raw_postgres session{conninfo};
+    const auto owner = "rowlock-bench-" + std::to_string(getpid());
+    auto locks = rowlock::postgres::leases(conninfo, {.owner = owner});
+    rowlock::mutex m{locks, "rowlock-bench"};
+    lease_statements found;
+    for (int i = 0; found.take.empty() || found.release.empty(); ++i) {
+        if (i == 100) throw std::runtime_error{"the server does not show the statements of a lease"};
+        auto held = m.acquire();
+        if (found.take.empty()) found.take = last_statement(session, owner, "%$9%");
+        held.release();
+        if (found.release.empty()) found.release = last_statement(session, owner, "%expires_at = %-infinity%$5%");
+    }
+    return found;
+}
+
+// They are the same for all clients, so the first one asks.
+const lease_statements& statements_of(const std::string& conninfo) {
+    static std::mutex guard;
+    static std::map<std::string, lease_statements> known;
+    const std::lock_guard lock{guard};
+    auto at = known.find(conninfo);
+    if (at == known.end()) at = known.emplace(conninfo, ask_for_statements(conninfo)).first;
+    return at->second;
+}
+
+// A lease as those statements on bare libpq. No deadline, no owner to tell of a loss, no renewal, no events.
 class same_statements final : public client {
 public:
     same_statements(const std::string& conninfo, const std::string& name) : session_{conninfo}, name_{"bare " + name} {
-        // Of its own: sessions of an earlier one may still be ending.
-        static std::atomic<int> number{0};
-        const auto owner = "rowlock-bench-" + std::to_string(getpid()) + "-" + std::to_string(++number);
-        auto locks = rowlock::postgres::leases(conninfo, {.owner = owner});
-        rowlock::mutex m{locks, "rowlock-bench"};
-        std::string taking, releasing;
-        for (int i = 0; taking.empty() || releasing.empty(); ++i) {
-            if (i == 100) throw std::runtime_error{"the server does not show the statements of a lease"};
-            auto held = m.acquire();
-            if (taking.empty()) taking = last_statement(owner, "%$9%");
-            held.release();
-            if (releasing.empty()) releasing = last_statement(owner, "%expires_at = %-infinity%$5%");
-        }
-        session_.prepare("take", taking);
-        session_.prepare("release", releasing);
+        const auto& statements = statements_of(conninfo);
+        session_.prepare("take", statements.take);
+        session_.prepare("release", statements.release);
     }
     void take() override {
-        (void)session_.execute("take", name_, provider, ++number_, owner_, ttl_ms, queue_key, bell_key, yes, no);
+        const auto a =
+            session_.execute("take", name_, provider, ++number_, owner_, ttl_ms, queue_key_, bell_key_, yes, no);
+        if (PQgetisnull(a.get(), 0, 0) != 0) throw std::runtime_error{"a lease that nobody has was not granted"};
     }
-    void give_back() override { (void)session_.execute("release", name_, provider, number_, yes, bell_key); }
+    void give_back() override { (void)session_.execute("release", name_, provider, number_, yes, bell_key_); }
 
 private:
-    // What that owner's sessions ran last, if it looks like that: a renewal may have come in between.
-    std::string last_statement(const std::string& owner, const std::string& pattern) {
-        auto text = session_.text("SELECT query FROM pg_stat_activity WHERE application_name = '" + owner +
-                                  "' AND query LIKE '%rowlock.lock%' AND query LIKE '" + pattern +
-                                  "' ORDER BY query_start DESC LIMIT 1");
-        const auto room =
-            std::stoul(session_.text("SELECT setting FROM pg_settings WHERE name = 'track_activity_query_size'"));
-        if (text.size() + 1 >= room) throw std::runtime_error{"set track_activity_query_size = 16384 on this server"};
-        return text;
-    }
-
-    static constexpr std::int64_t provider = 1, ttl_ms = 30'000, queue_key = 4712, bell_key = 4713, yes = 1, no = 0;
+    static constexpr std::int64_t provider = 1, ttl_ms = 30'000, yes = 1, no = 0;
 
     raw_postgres session_;
     const std::string name_;
     const std::string owner_ = "host.example.org:12345:rowlock-bench";
+    const std::int64_t queue_key_ = key_of("queue of " + name_), bell_key_ = key_of("bell of " + name_);
     std::int64_t number_ = 0;
 };
 
@@ -234,10 +256,13 @@ public:
                          " WHERE application_name = $1::text");
         (void)session_.execute("", owner);
     }
-    wear worn() override {
-        return {.table_bytes = std::stod(session_.text("SELECT pg_relation_size('rowlock.lock')")),
-                .updates = counter("n_tup_upd"),
-                .updates_in_place = counter("n_tup_hot_upd")};
+    wear worn(const std::string& schema) override {
+        return {.table_bytes = std::stod(session_.text("SELECT pg_relation_size('" + schema + ".lock')")),
+                .updates = counter(schema, "n_tup_upd"),
+                .updates_in_place = counter(schema, "n_tup_hot_upd")};
+    }
+    void drop_schema(const std::string& schema) override {
+        session_.run("SET client_min_messages = warning; DROP SCHEMA IF EXISTS " + schema + " CASCADE");
     }
     void wait_for_disk(bool yes) override {
         session_.run(yes ? "ALTER SYSTEM SET fsync = on" : "ALTER SYSTEM SET fsync = off");
@@ -248,10 +273,9 @@ public:
     }
 
 private:
-    double counter(const std::string& column) {
-        return std::stod(session_.text("SELECT " + column +
-                                       " FROM pg_stat_user_tables WHERE schemaname = 'rowlock'"
-                                       " AND relname = 'lock'"));
+    double counter(const std::string& schema, const std::string& column) {
+        return std::stod(session_.text("SELECT " + column + " FROM pg_stat_user_tables WHERE schemaname = '" + schema +
+                                       "' AND relname = 'lock'"));
     }
     static std::string first(const raw_postgres::answer& a) { return PQgetvalue(a.get(), 0, 0); }
 

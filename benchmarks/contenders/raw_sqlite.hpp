@@ -36,6 +36,11 @@ private:
     std::unique_ptr<sqlite3, closer> db_;
 };
 
+/// Somebody else is writing, or has written since this transaction began to read.
+struct database_busy : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 /// A prepared statement that is kept.
 class raw_statement {
 public:
@@ -57,8 +62,9 @@ public:
             first = sqlite3_column_int64(s, 0);
             for (int c = sqlite3_column_count(s) - 1; c > 0; --c) read_column(s, c);
         }
-        if (code != SQLITE_DONE) db_.fail();
         sqlite3_reset(s);
+        if ((code & 0xFF) == SQLITE_BUSY) throw database_busy{sqlite3_errmsg(db_.get())};
+        if (code != SQLITE_DONE) db_.fail();
         return first;
     }
 

@@ -23,12 +23,15 @@ public:
         add_name_(name_, milliseconds());
     }
     void take() override {
+        ++number_;
         begin_read_();
-        claims_(name_);
-        const auto token = last_token_(name_) + 1;
-        set_token_(name_, token, milliseconds());
-        const auto expires_at_us = milliseconds() * 1000 + 30'000'000;
-        add_(name_, 0, 0, 1, provider, ++number_, owner_, 1, 2, 3, milliseconds(), 30'000'000, expires_at_us, token);
+        try {
+            write();
+        } catch (const database_busy&) {  // another writer was faster: as the library does, anew
+            roll_back_();
+            begin_write_();
+            write();
+        }
         commit_();
     }
     void give_back() override {
@@ -39,6 +42,14 @@ public:
     }
 
 private:
+    void write() {
+        claims_(name_);
+        const auto token = last_token_(name_) + 1;
+        set_token_(name_, token, milliseconds());
+        const auto expires_at_us = milliseconds() * 1000 + 30'000'000;
+        add_(name_, 0, 0, 1, provider, number_, owner_, 1, 2, 3, milliseconds(), 30'000'000, expires_at_us, token);
+    }
+
     static constexpr std::int64_t provider = 0x1234'5678'9abc'def0;
 
     raw_database db_;
@@ -48,6 +59,7 @@ private:
     raw_statement begin_read_{db_, "BEGIN"};
     raw_statement begin_write_{db_, "BEGIN IMMEDIATE"};
     raw_statement commit_{db_, "COMMIT"};
+    raw_statement roll_back_{db_, "ROLLBACK"};
     raw_statement add_name_{db_,
                             "INSERT INTO rowlock_lock (name, token, granted_at_ms) VALUES (?1, 1, ?2)"
                             " ON CONFLICT DO NOTHING"};

@@ -98,19 +98,42 @@ std::string shape(std::size_t mark, double x, double y, bool strong) {
     }
 }
 
+// A bar for an interval; where no dot is on it, its ends are marked, and those of two marks are beside each other.
+std::string draw_range(const dot& d, const axis& a, double y) {
+    const double from = a.at(d.range->first), to = a.at(d.range->second);
+    if (!d.value) y += d.mark % 2 == 0 ? -3.5 : 3.5;
+    auto path = fmt::format("M{:.1f} {:.1f}H{:.1f}", from, y, to);
+    if (!d.value) path += fmt::format("M{0:.1f} {2:.1f}v8M{1:.1f} {2:.1f}v8", from, to, y - 4);
+    return fmt::format("<path d='{}' fill='none' stroke='{}' stroke-width='2'/>\n", path, color(d.mark));
+}
+
 std::string draw_row(const dot_row& row, bool joined, const axis& a, double y) {
     auto out = text(left - 14, y + 5, row.strong ? "row" : "row weak", row.label);
     if (joined && row.dots.size() > 1) {
         const auto [first, last] =
             std::minmax_element(row.dots.begin(), row.dots.end(), [](auto& x, auto& z) { return x.value < z.value; });
-        out += line(a.at(first->value), y, a.at(last->value), y, "range");
+        if (first->value) out += line(a.at(*first->value), y, a.at(*last->value), y, "range");
     }
     for (const auto& d : row.dots)
-        if (d.range)
-            out += fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-width='2'/>\n",
-                               a.at(d.range->first), y, a.at(d.range->second), y, color(d.mark));
-    for (const auto& d : row.dots) out += shape(d.mark, a.at(d.value), y, row.strong);
+        if (d.range) out += draw_range(d, a, y);
+    for (const auto& d : row.dots)
+        if (d.value) out += shape(d.mark, a.at(*d.value), y, row.strong);
     return out;
+}
+
+// What its dots need of an axis.
+std::pair<double, double> extent_of(const dot_chart& c) {
+    double least = 1e300, most = -1e300;
+    const auto add = [&](double value) {
+        if (!std::isfinite(value) || (c.scale == scale_kind::logarithmic && value <= 0)) return;
+        least = std::min(least, value), most = std::max(most, value);
+    };
+    for (const auto& row : c.rows)
+        for (const auto& d : row.dots) {
+            if (d.value) add(*d.value);
+            if (d.range) add(d.range->first), add(d.range->second);
+        }
+    return {c.from.value_or(least), c.to.value_or(most)};
 }
 
 }  // namespace
@@ -134,13 +157,7 @@ std::string standalone(std::string svg) {
 }
 
 std::string to_svg(const dot_chart& c) {
-    double least = c.from.value_or(1e300), most = c.to.value_or(-1e300);
-    for (const auto& row : c.rows)
-        for (const auto& d : row.dots) {
-            if (c.scale == scale_kind::logarithmic && d.value <= 0) continue;
-            if (!c.from) least = std::min(least, d.value);
-            if (!c.to) most = std::max(most, d.value);
-        }
+    const auto [least, most] = extent_of(c);
     if (least > most) return "";
     const axis a{c.scale, least, most, left};
     const double lower = top + row_height * static_cast<double>(c.rows.size());

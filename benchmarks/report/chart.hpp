@@ -16,7 +16,7 @@ enum class scale_kind : bool { linear, logarithmic };
 
 /// One value on a row of a dot chart. Dots of one `mark` (0 to 3) look alike, and stand in the legend once.
 struct dot {
-    double value = 0;
+    std::optional<double> value{};  ///< empty: only the range is drawn, with ends
     std::size_t mark = 0;
     std::optional<std::pair<double, double>> range{};  ///< a thin line through the dot
 };

@@ -86,21 +86,20 @@ void add_dots(std::vector<chart>& charts, const std::string& name, const measure
 
 // A row for each kind of work, with a dot for each placement.
 std::vector<chart> ratio_charts(const report& r) {
-    dot_chart c{
-        .title = "Ratio to the bare driver (medians, and where they are with 95 % confidence; 1: takes as long)",
-        .axis = "times the baseline, logarithmic",
-        .scale = scale_kind::logarithmic,
-        .joined = false,
-        .lines = {1}};
+    dot_chart c{.title = "Ratio to the bare driver (1: takes as long; bars: 95 % confidence; no dot: not sure)",
+                .axis = "times the baseline, logarithmic",
+                .scale = scale_kind::logarithmic,
+                .joined = false,
+                .lines = {1}};
     for (const auto& m : r.measurements)
         for (const auto& f : m.figures) {
-            if (!f.ratio || *f.ratio <= 0) continue;
+            if (!f.ratio && !f.range) continue;
             const bool hand_over = m.suite == "contention" && f.name == "hand-over p50";
             if (m.suite != "latency" && !hand_over) continue;
             const auto label = short_title(m) + (hand_over ? ": hand-over" : "");
             auto row = std::find_if(c.rows.begin(), c.rows.end(), [&](const dot_row& x) { return x.label == label; });
             if (row == c.rows.end()) row = c.rows.insert(c.rows.end(), {.label = label});
-            row->dots.push_back({*f.ratio, index_in(c.marks, m.cpus), f.range});
+            row->dots.push_back({f.ratio, index_in(c.marks, m.cpus), f.range});
         }
     std::vector<chart> charts;
     add(charts, "ratios", c.title, to_svg(c));

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 namespace bench {
 namespace {
 
-std::map<std::string, double> ratios_of(const report& r) {
-    std::map<std::string, double> all;
+// Empty: there is only a range.
+std::map<std::string, std::optional<double>> ratios_of(const report& r) {
+    std::map<std::string, std::optional<double>> all;
     for (const auto& m : r.measurements)
         for (const auto& f : m.figures)
-            if (f.ratio) all.emplace(m.suite + ": " + title_of(m) + ": " + f.name, *f.ratio);
+            if (f.ratio || f.unsure()) all.emplace(m.suite + ": " + title_of(m) + ": " + f.name, f.ratio);
     return all;
 }
 
@@ -30,8 +32,12 @@ comparison compare(const report& before, const report& after, double allowed) {
             c.only_one.push_back(what);
             continue;
         }
-        c.ratios.push_back({what, ratio, same->second});
-        c.ratios.back().differs = c.ratios.back().factor() > 1 + allowed;
+        if (ratio && same->second) {
+            c.ratios.push_back({what, *ratio, *same->second});
+            c.ratios.back().differs = c.ratios.back().factor() > 1 + allowed;
+        } else {
+            c.unsure.push_back(what);
+        }
         second.erase(same);
     }
     for (const auto& [what, ratio] : second) c.only_one.push_back(what);

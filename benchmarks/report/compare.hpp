@@ -23,9 +23,10 @@ struct comparison {
     double allowed = 0;
     std::vector<difference> ratios{};     ///< those that differ most come last
     std::vector<std::string> only_one{};  ///< ratios that one of the two does not have
+    std::vector<std::string> unsure{};    ///< both have them, but one of them, or both, only a range
 
     [[nodiscard]] std::size_t differing() const;
-    /// False as well if there is nothing to agree on.
+    /// False as well if there is nothing to agree on. What one of the two is not sure of is left out.
     [[nodiscard]] bool agree() const { return !ratios.empty() && differing() == 0; }
 };
 

@@ -21,9 +21,12 @@ th { text-align: right; border-bottom: 1.5px solid #111; vertical-align: bottom 
 td { text-align: right; border-bottom: 1px solid #ddd }
 th, td { padding: 3px 7px }
 td { white-space: nowrap }
+table.targets td:first-child, table.targets td:last-child { white-space: normal }
+table.targets th, table.targets td { padding: 3px 5px }
 th.text, td.text { text-align: left }
 td.met { color: #00603a }
 td.missed { color: #a00000; font-weight: bold }
+td.unsure { color: #6a4a00 }
 tr.base td { color: #444 }
 p.note { font-size: 14px; color: #333; margin: 4px 0 }
 svg { display: block; margin: 1.5em 0; max-width: 100%; height: auto }
@@ -38,8 +41,8 @@ svg { display: block; margin: 1.5em 0; max-width: 100%; height: auto }
 )";
 
 // The head stands on each page that the table is printed on, and what belongs together on one.
-std::string to_table(const grid& g, std::size_t left) {
-    std::string out = "<table>\n";
+std::string to_table(const grid& g, std::size_t left, const char* kind_of_table = "") {
+    std::string out = fmt::format("<table class=\"{}\">\n", kind_of_table);
     for (std::size_t i = 0; i < g.size(); ++i) {
         const auto* cell = i == 0 ? "th" : "td";
         if (i == 0)
@@ -49,7 +52,7 @@ std::string to_table(const grid& g, std::size_t left) {
         out += g[i].front().empty() ? "<tr class=\"base\">" : "<tr>";
         for (std::size_t k = 0; k < g[i].size(); ++k) {
             const auto& text = g[i][k];
-            const std::string kind = text == "met" || text == "missed" ? text : "";
+            const std::string kind = text == "met" || text == "missed" ? text : text == "not sure" ? "unsure" : "";
             out += fmt::format("<{0} class=\"{1}{2}\">{3}</{0}>", cell, k < left ? "text " : "", kind, escaped(text));
         }
         out += "</tr>\n";
@@ -113,10 +116,13 @@ std::string to_html(const report& r) {
                            escaped(value));
     out +=
         "</table>\n<p>Times depend on the machine, and on what it does meanwhile. What can be compared is the ratio of "
-        "Rowlock to the bare driver, both measured in turns in one run, on the same CPUs: the median over short "
-        "blocks. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; what is "
+        "Rowlock to the bare driver, both measured in turns in one run, on the same CPUs: the median over several "
+        "passes, with new connections in each. A ratio that is not sure to 15 % is told as the range in which it is "
+        "with "
+        "95 % confidence. Filled marks and solid lines are Rowlock's; open marks and dashed lines are the baseline's; "
+        "what is "
         "there for comparison has open marks and dotted lines.</p>\n";
-    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99);
+    if (!r.targets.empty()) out += heading("targets") + to_table(grid_of(r.targets), 99, "targets");
     if (const auto charts = ratio_charts(r); !charts.empty())
         out += heading("ratios to the bare driver") + all_of(charts);
     for (const auto& [suite, all] : by_suite(r)) {

@@ -3,7 +3,10 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <limits>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -11,30 +14,37 @@ namespace bench {
 namespace {
 
 using nlohmann::json;
-constexpr int format_version = 2;
+constexpr int format_version = 3;
 
 json number(const std::optional<double>& n) { return n && std::isfinite(*n) ? json(*n) : json(nullptr); }
 
 std::optional<double> number_in(const json& j) { return j.is_null() ? std::nullopt : std::optional{j.get<double>()}; }
 
+using optional_range = std::optional<std::pair<double, double>>;
+
+// An end that is infinite is null.
+json write(const optional_range& r) { return r ? json{number(r->first), number(r->second)} : json(nullptr); }
+
+optional_range range_in(const json& j) {
+    if (j.is_null()) return std::nullopt;
+    constexpr auto infinite = std::numeric_limits<double>::infinity();
+    return std::pair{number_in(j.at(0)).value_or(infinite), number_in(j.at(1)).value_or(infinite)};
+}
+
 json write(const figure& f) {
-    return {{"name", f.name},
-            {"unit", f.unit},
-            {"value", number(f.value)},
-            {"baseline", number(f.baseline)},
-            {"ratio", number(f.ratio)},
-            {"range", f.range ? json{number(f.range->first), number(f.range->second)} : json(nullptr)}};
+    return {{"name", f.name},           {"unit", f.unit},
+            {"value", number(f.value)}, {"baseline", number(f.baseline)},
+            {"ratio", number(f.ratio)}, {"range", write(f.range)},
+            {"unsure", f.unsure()}};
 }
 
 figure read_figure(const json& j) {
-    figure f{.name = j.at("name"),
-             .unit = j.at("unit"),
-             .value = number_in(j.at("value")).value_or(std::nan("")),
-             .baseline = number_in(j.at("baseline")),
-             .ratio = number_in(j.at("ratio"))};
-    const auto least = [&](std::size_t i) { return number_in(j.at("range").at(i)); };
-    if (!j.at("range").is_null() && least(0) && least(1)) f.range = {*least(0), *least(1)};
-    return f;
+    return {.name = j.at("name"),
+            .unit = j.at("unit"),
+            .value = number_in(j.at("value")).value_or(std::nan("")),
+            .baseline = number_in(j.at("baseline")),
+            .ratio = number_in(j.at("ratio")),
+            .range = range_in(j.at("range"))};
 }
 
 json write(const measurement& m) {
@@ -63,9 +73,25 @@ measurement read_measurement(const json& j) {
 }
 
 verdict verdict_in(const std::string& text) {
-    for (const auto v : {verdict::met, verdict::missed, verdict::not_measured})
+    for (const auto v : {verdict::met, verdict::missed, verdict::not_sure, verdict::not_measured})
         if (to_string(v) == text) return v;
     throw std::invalid_argument{"unknown verdict " + text};
+}
+
+json write(const target_row& t) {
+    json values = json::array();
+    for (const auto& v : t.values)
+        values.push_back({{"cpus", v.cpus}, {"value", number(v.value)}, {"range", write(v.range)}});
+    return {
+        {"work", t.work}, {"bound", t.bound}, {"values", values}, {"verdict", to_string(t.outcome)}, {"note", t.note}};
+}
+
+target_row read_target(const json& j) {
+    target_row t{
+        .work = j.at("work"), .bound = j.at("bound"), .outcome = verdict_in(j.at("verdict")), .note = j.at("note")};
+    for (const auto& v : j.at("values"))
+        t.values.push_back({v.at("cpus"), number_in(v.at("value")), range_in(v.at("range"))});
+    return t;
 }
 
 }  // namespace
@@ -74,12 +100,7 @@ std::string to_json(const report& r) {
     json about = json::array(), measurements = json::array(), targets = json::array();
     for (const auto& [what, value] : r.about) about.push_back({{"what", what}, {"value", value}});
     for (const auto& m : r.measurements) measurements.push_back(write(m));
-    for (const auto& t : r.targets)
-        targets.push_back({{"work", t.work},
-                           {"bound", t.bound},
-                           {"values", t.values},
-                           {"verdict", to_string(t.outcome)},
-                           {"note", t.note}});
+    for (const auto& t : r.targets) targets.push_back(write(t));
     return json{{"rowlock_bench", format_version},
                 {"about", about},
                 {"measurements", measurements},
@@ -95,12 +116,7 @@ report report_in(std::string_view text) {
         report r;
         for (const auto& a : j.at("about")) r.about.emplace_back(a.at("what"), a.at("value"));
         for (const auto& m : j.at("measurements")) r.measurements.push_back(read_measurement(m));
-        for (const auto& t : j.at("targets"))
-            r.targets.push_back({.work = t.at("work"),
-                                 .bound = t.at("bound"),
-                                 .values = t.at("values").get<std::vector<std::pair<std::string, double>>>(),
-                                 .outcome = verdict_in(t.at("verdict")),
-                                 .note = t.at("note")});
+        for (const auto& t : j.at("targets")) r.targets.push_back(read_target(t));
         return r;
     } catch (const json::exception& e) {
         throw std::invalid_argument{std::string{"this is no report of rowlock-bench: "} + e.what()};

@@ -13,6 +13,8 @@ std::string_view to_string(verdict v) noexcept {
             return "met";
         case verdict::missed:
             return "missed";
+        case verdict::not_sure:
+            return "not sure";
         case verdict::not_measured:
             return "not measured";
     }
@@ -36,10 +38,15 @@ std::string show(double value) {
 std::string show(const std::optional<double>& value) { return value ? show(*value) : ""; }
 
 std::string show_ratio(const figure& f) {
+    if (f.unsure()) return show_range(*f.range);
     if (!f.ratio) return "";
     if (!f.range) return fmt::format("{:.2f}", *f.ratio);
     const auto off = std::max(f.range->second - *f.ratio, *f.ratio - f.range->first);
     return fmt::format("{:.2f} ±{:.0f} %", *f.ratio, off / *f.ratio * 100);
+}
+
+std::string show_range(const std::pair<double, double>& range) {
+    return fmt::format("{:.2f} to {:.2f}", range.first, range.second);
 }
 
 }  // namespace bench

@@ -21,8 +21,11 @@ struct figure {
     std::string unit{};  ///< "us"
     double value = 0;
     std::optional<double> baseline{};                  ///< the same of the baseline
-    std::optional<double> ratio{};                     ///< the median over blocks; not the quotient of the two above
+    std::optional<double> ratio{};                     ///< the median over passes; not the quotient of the two above
     std::optional<std::pair<double, double>> range{};  ///< where the ratio is with 95 % confidence
+
+    /// There is a range, but one that is too wide to speak of a ratio.
+    [[nodiscard]] bool unsure() const noexcept { return range && !ratio; }
 };
 
 /// One thing that was measured, of one back end.
@@ -45,15 +48,22 @@ struct measurement {
     }
 };
 
-enum class verdict : std::uint8_t { met, missed, not_measured };
+enum class verdict : std::uint8_t { met, missed, not_sure, not_measured };
 [[nodiscard]] std::string_view to_string(verdict v) noexcept;
+
+/// What was found for a target under one placement.
+struct target_value {
+    std::string cpus{};                                ///< "one CPU"; empty: a count
+    std::optional<double> value{};                     ///< empty: only the range is known
+    std::optional<std::pair<double, double>> range{};  ///< of a ratio
+};
 
 /// One row of what the library must cost.
 struct target_row {
     std::string work{};
     std::string bound{};  ///< "at most 1.05"
-    /// For each placement on CPUs; just one, with no name, for a count.
-    std::vector<std::pair<std::string, double>> values{};
+    /// For each placement on CPUs; just one for a count.
+    std::vector<target_value> values{};
     verdict outcome = verdict::not_measured;  ///< met: under each placement
     std::string note{};                       ///< why it was not measured, or what the value is
 };
@@ -70,7 +80,9 @@ struct report {
 /// How numbers are shown everywhere: three significant digits, more for what is large.
 [[nodiscard]] std::string show(double value);
 [[nodiscard]] std::string show(const std::optional<double>& value);
-/// "1.04 ±2 %": a ratio, and how far its range goes; empty if there is none.
+/// "1.04 ±2 %": a ratio, and how far its range goes; "0.86 to 1.12" where only that is known; empty if nothing is.
 [[nodiscard]] std::string show_ratio(const figure& f);
+/// "0.86 to 1.12"
+[[nodiscard]] std::string show_range(const std::pair<double, double>& range);
 
 }  // namespace bench

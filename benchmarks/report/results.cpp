@@ -33,7 +33,8 @@ grid ratios_of(const std::vector<const measurement*>& all) {
     grid g{{"back end", "work", "clients", "CPUs", "beside", "of", "ratio"}};
     for (const auto* m : all)
         for (const auto& f : m->figures)
-            if (f.ratio) g.push_back({m->back_end, m->work, m->clients, m->cpus, m->baseline, f.name, show_ratio(f)});
+            if (const auto ratio = show_ratio(f); !ratio.empty())
+                g.push_back({m->back_end, m->work, m->clients, m->cpus, m->baseline, f.name, ratio});
     return g;
 }
 

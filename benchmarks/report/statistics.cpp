@@ -37,38 +37,72 @@ std::vector<std::pair<double, double>> distribution_points(std::span<const doubl
     return points;
 }
 
-std::optional<ratio_estimate> ratio_of_blocks(std::span<const double> ours, std::span<const double> theirs) {
+std::optional<value_range> median_range(std::vector<double> values) {
+    constexpr double one_side = 0.025;
+    const auto n = static_cast<double>(values.size());
+    // How likely it is that `below` or fewer of them are below the median; in logarithms, as the parts of the sum would
+    // be too small for a number.
+    const auto likely = [n](std::size_t below) {
+        double sum = 0;
+        for (std::size_t i = 0; i <= below; ++i) {
+            const auto k = static_cast<double>(i);
+            sum += std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) - n * std::log(2.0));
+        }
+        return sum;
+    };
+    if (values.empty() || likely(0) > one_side) return std::nullopt;
+    std::size_t rank = 0;
+    while (likely(rank + 1) <= one_side) ++rank;
+    std::sort(values.begin(), values.end());
+    return value_range{values[rank], values[values.size() - 1 - rank]};
+}
+
+bool is_sure(const value_range& r) {
+    return r.first > 0 && std::isfinite(r.second) && r.second <= r.first * (1 + sure_within);
+}
+
+std::optional<ratio_estimate> estimate(std::vector<double> ratios) {
+    if (ratios.empty() || !std::isfinite(median(ratios))) return std::nullopt;
+    return ratio_estimate{.value = median(ratios), .range = median_range(ratios)};
+}
+
+std::optional<double> ratio_of_blocks(std::span<const double> ours, std::span<const double> theirs) {
     std::vector<double> ratios;
     // A block in which the baseline did nothing is an infinite ratio: it counts as what it is.
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
         ratios.push_back(theirs[i] > 0 ? ours[i] / theirs[i] : std::numeric_limits<double>::infinity());
-    if (!std::isfinite(median(ratios))) return std::nullopt;
     if (ratios.empty()) return std::nullopt;
-    ratio_estimate r{.value = median(ratios)};
-    // How many of n are below the median is binomial: n/2 on average, with a deviation of sqrt(n)/2.
-    const auto n = static_cast<double>(ratios.size());
-    if (ratios.size() >= 6) {
-        std::sort(ratios.begin(), ratios.end());
-        const auto below = static_cast<std::size_t>(std::max(0.0, std::floor(n / 2 - 1.96 * std::sqrt(n) / 2)));
-        r.range = {ratios[below], ratios[ratios.size() - 1 - below]};
-    }
-    return r;
+    return median(ratios);
 }
 
 std::optional<ratio_estimate> ratio_of_percentiles(std::span<const std::vector<std::int64_t>> ours,
                                                    std::span<const std::vector<std::int64_t>> theirs, double percent) {
     const double enough = 10 / (1 - percent / 100);
-    std::vector<double> a, b;
+    std::vector<double> ratios;
     std::vector<std::int64_t> x, y;
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
         x.insert(x.end(), ours[i].begin(), ours[i].end());
         y.insert(y.end(), theirs[i].begin(), theirs[i].end());
         if (static_cast<double>(std::min(x.size(), y.size())) < enough) continue;
-        a.push_back(percentile(sorted_microseconds(x), percent));
-        b.push_back(percentile(sorted_microseconds(y), percent));
+        const double a = percentile(sorted_microseconds(x), percent), b = percentile(sorted_microseconds(y), percent);
+        if (const auto r = ratio_of_blocks(std::span{&a, 1}, std::span{&b, 1})) ratios.push_back(*r);
         x.clear(), y.clear();
     }
-    return ratio_of_blocks(a, b);
+    return estimate(ratios);
+}
+
+std::vector<std::size_t> shares_of(std::span<const std::vector<std::int64_t>> grants) {
+    const std::vector<std::int64_t>* first = nullptr;
+    for (const auto& client : grants)
+        if (!client.empty() && (!first || client.front() < first->front())) first = &client;
+    std::vector<std::size_t> shares;
+    for (const auto& client : grants) {
+        const bool rounds = first && first->size() > 1;
+        shares.push_back(!rounds ? client.size()
+                                 : static_cast<std::size_t>(std::count_if(
+                                       client.begin(), client.end(), [&](auto at) { return at < first->back(); })));
+    }
+    return shares;
 }
 
 double fairness(std::span<const std::size_t> shares) {

@@ -15,6 +15,11 @@ std::size_t width_of(const std::string& text) {
         std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
+std::string cell_of(const target_value& v) {
+    if (v.value) return fmt::format("{:.4g}", *v.value);
+    return v.range ? show_range(*v.range) : "";
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::vector<const measurement*>>> by_suite(const report& r) {
@@ -48,7 +53,7 @@ grid grid_of(const std::vector<const measurement*>& suite) {
         if (m->baseline.empty()) continue;
         add({"", "  " + m->baseline, "", ""}, *m, [](const figure& f) { return show(f.baseline); });
         const bool ratios =
-            std::any_of(m->figures.begin(), m->figures.end(), [](auto& f) { return f.ratio.has_value(); });
+            std::any_of(m->figures.begin(), m->figures.end(), [](auto& f) { return !show_ratio(f).empty(); });
         if (ratios) add({"", "  ratio", "", ""}, *m, [](const figure& f) { return show_ratio(f); });
     }
     return g;
@@ -58,8 +63,8 @@ grid grid_of(const std::vector<target_row>& targets) {
     // One column for each placement, and one for what is counted.
     std::vector<std::string> columns;
     for (const auto& t : targets)
-        for (const auto& [cpus, value] : t.values)
-            if (std::find(columns.begin(), columns.end(), cpus) == columns.end()) columns.push_back(cpus);
+        for (const auto& v : t.values)
+            if (std::find(columns.begin(), columns.end(), v.cpus) == columns.end()) columns.push_back(v.cpus);
     std::sort(columns.begin(), columns.end());
     grid g{{"work", "bound"}};
     for (const auto& cpus : columns) g.front().push_back(cpus.empty() ? "counted" : cpus);
@@ -67,8 +72,8 @@ grid grid_of(const std::vector<target_row>& targets) {
     for (const auto& t : targets) {
         std::vector<std::string> row{t.work, t.bound};
         for (const auto& cpus : columns) {
-            const auto v = std::find_if(t.values.begin(), t.values.end(), [&](auto& x) { return x.first == cpus; });
-            row.push_back(v == t.values.end() ? "" : fmt::format("{:.4g}", v->second));
+            const auto v = std::find_if(t.values.begin(), t.values.end(), [&](auto& x) { return x.cpus == cpus; });
+            row.push_back(v == t.values.end() ? "" : cell_of(*v));
         }
         row.insert(row.end(), {std::string{to_string(t.outcome)}, t.note});
         g.push_back(std::move(row));
@@ -115,9 +120,12 @@ std::string to_text(const comparison& c) {
                                  d.differs ? " <-- disagree" : "")});
     auto out = format(g, 1);
     for (const auto& what : c.only_one) out += "only in one of them: " + what + "\n";
-    if (c.ratios.empty()) return out + "the two have no ratio in common\n";
-    return out +
-           fmt::format("{} of {} ratios differ by more than {:g} %\n", c.differing(), c.ratios.size(), c.allowed * 100);
+    const auto unsure = c.unsure.empty() ? "" : fmt::format(", {} not sure in one of the runs", c.unsure.size());
+    if (c.ratios.empty()) return out + "the two have no sure ratio in common" + unsure + "\n";
+    const auto agreeing = c.ratios.size() - c.differing();
+    out += fmt::format("{} ratio{} within {:g} %", agreeing, agreeing == 1 ? " agrees" : "s agree", c.allowed * 100);
+    if (c.differing() > 0) out += fmt::format(", {} not", c.differing());
+    return out + unsure + "\n";
 }
 
 }  // namespace bench

@@ -61,8 +61,9 @@ bool read_sequence(int fd, Sequence& s) {
 }
 
 bool write_outcome(int fd, const outcome& o) {
-    return write_sequence(fd, o.durations_ns) && write_sequence(fd, o.hand_overs_ns) &&
-           write_all(fd, &o.finished_ns, sizeof o.finished_ns) && write_sequence(fd, o.failure);
+    return write_sequence(fd, o.durations_ns) && write_sequence(fd, o.granted_at_ns) &&
+           write_sequence(fd, o.hand_overs_ns) && write_all(fd, &o.finished_ns, sizeof o.finished_ns) &&
+           write_sequence(fd, o.failure);
 }
 
 std::string to_text(const client_spec& s) {
@@ -121,8 +122,9 @@ void child::start(const job& j) const {
 
 outcome child::finish() const {
     outcome o;
-    if (!read_sequence(answers_, o.durations_ns) || !read_sequence(answers_, o.hand_overs_ns) ||
-        !read_all(answers_, &o.finished_ns, sizeof o.finished_ns) || !read_sequence(answers_, o.failure))
+    if (!read_sequence(answers_, o.durations_ns) || !read_sequence(answers_, o.granted_at_ns) ||
+        !read_sequence(answers_, o.hand_overs_ns) || !read_all(answers_, &o.finished_ns, sizeof o.finished_ns) ||
+        !read_sequence(answers_, o.failure))
         throw std::runtime_error{"a client's process ended early"};
     return o;
 }

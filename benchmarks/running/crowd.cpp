@@ -75,7 +75,7 @@ outcome crowd::cycles(std::int64_t times) {
     return o;
 }
 
-std::vector<outcome> crowd::contest(nanoseconds time, nanoseconds hold, nanoseconds think) {
+crowd::contest_outcome crowd::contest(nanoseconds time, nanoseconds hold, nanoseconds think) {
     page_.reset();
     for (std::size_t i = 0; i < members_.size(); ++i)
         members_[i]->start({.what = job::contest,
@@ -83,18 +83,20 @@ std::vector<outcome> crowd::contest(nanoseconds time, nanoseconds hold, nanoseco
                             .think_ns = think.count(),
                             .cpu = cpus_.cpu_of(i, locks_).value_or(-1),
                             .client = static_cast<std::uint32_t>(i),
-                            .lock = static_cast<std::uint32_t>(i % locks_)});
+                            .lock = static_cast<std::uint32_t>(i % locks_),
+                            .rivals = static_cast<std::uint32_t>(members_.size() > locks_ ? members_.size() : 0)});
     while (page_->ready < members_.size()) std::this_thread::sleep_for(std::chrono::microseconds{20});
     page_->started = true;
+    const auto began = now();
     // Seldom: this thread runs where the clients do.
-    for (const auto until = now() + time; !page_->over && now() < until;)
+    for (const auto until = began + time; !page_->over && now() < until;)
         std::this_thread::sleep_for(std::min<nanoseconds>(until - now(), std::chrono::milliseconds{10}));
     page_->over = true;
-    std::vector<outcome> all;
-    for (auto& m : members_) all.push_back(m->finish());
-    for (const auto& o : all)
-        if (!o.failure.empty()) throw std::runtime_error{o.failure};
-    return all;
+    contest_outcome o{.lasted = now() - began};
+    for (auto& m : members_) o.all.push_back(m->finish());
+    for (const auto& one : o.all)
+        if (!one.failure.empty()) throw std::runtime_error{one.failure};
+    return o;
 }
 
 std::string describe(std::size_t clients, place where) {

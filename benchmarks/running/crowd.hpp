@@ -36,9 +36,13 @@ public:
 
     /// What the only client, or the first, does alone.
     outcome cycles(std::int64_t times);
-    /// All of them at once, for `time`; one outcome each.
+    struct contest_outcome {
+        std::vector<outcome> all{};  ///< of each client
+        nanoseconds lasted{};        ///< somewhat longer than was asked for: who ends it has to get a CPU
+    };
+    /// All of them at once, for `time`.
     /// @throws std::runtime_error one of them failed
-    std::vector<outcome> contest(nanoseconds time, nanoseconds hold, nanoseconds think);
+    contest_outcome contest(nanoseconds time, nanoseconds hold, nanoseconds think);
 
 private:
     class member;

@@ -24,19 +24,30 @@ void run_cycles(const job& j, client& c, outcome& o) {
     }
 }
 
+// Who has a lock first keeps it until the others stand in line, too. Otherwise it would take it again and again until
+// they have been started, which says nothing about the lock.
+void await_rivals(const job& j, const page& p) {
+    if (j.rivals == 0) return;
+    while (p.wishing < j.rivals && !p.over) std::this_thread::sleep_for(std::chrono::microseconds{20});
+    std::this_thread::sleep_for(std::chrono::milliseconds{2});  // from the wish to the server's queue
+}
+
 void run_contest(const job& j, client& c, page& p, outcome& o) {
     auto& lock = p.locks.at(j.lock);
     ++p.ready;
     while (!p.started) std::this_thread::sleep_for(std::chrono::microseconds{20});
+    ++p.wishing;
     while (!p.over) {
         const auto wished = now();
         c.take();
         const auto granted = now();
-        o.durations_ns.push_back((granted - wished).count());
+        if (!o.granted_at_ns.empty()) o.durations_ns.push_back((granted - wished).count());
+        o.granted_at_ns.push_back(granted.count());
         // Not what it had before itself: nobody was woken for that.
         const auto last = lock.last_holder.load();
         if (last >= 0 && last != static_cast<std::int64_t>(j.client))
             o.hand_overs_ns.push_back(granted.count() - lock.released_at_ns);
+        if (last < 0) await_rivals(j, p);
         if (j.hold_ns > 0) spin(nanoseconds{j.hold_ns});
         lock.last_holder = j.client;
         lock.released_at_ns = now().count();

@@ -23,11 +23,14 @@ struct job {
     std::int64_t hold_ns = 0, think_ns = 0;
     std::int32_t cpu = -1;               ///< where the client runs; -1: where it is
     std::uint32_t client = 0, lock = 0;  ///< which of the clients, and at which lock of the page
+    std::uint32_t rivals = 0;            ///< contest: how many are in it, if they want the same locks
 };
 
 /// How it went.
 struct outcome {
-    std::vector<std::int64_t> durations_ns{};   ///< cycles: of each; contest: from the wish to the grant
+    std::vector<std::int64_t>
+        durations_ns{};  ///< cycles: of each; contest: from the wish to the grant, without the first
+    std::vector<std::int64_t> granted_at_ns{};  ///< contest: when, of each
     std::vector<std::int64_t> hand_overs_ns{};  ///< from the beginning of a release to the next client's grant
     std::int64_t finished_ns = 0;               ///< when
     std::string failure{};

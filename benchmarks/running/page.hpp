@@ -23,6 +23,7 @@ struct page {
     };
     std::atomic<std::uint32_t> ready{0};  ///< how many stand at the start
     std::atomic<bool> started{false};
+    std::atomic<std::uint32_t> wishing{0};  ///< how many want a lock, or have had one
     std::atomic<bool> over{false};
     std::array<lock_state, most_locks> locks{};
 };

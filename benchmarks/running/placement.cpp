@@ -16,11 +16,11 @@
 namespace bench {
 namespace {
 
-std::vector<int> allowed_cpus() {
+std::vector<int> allowed_cpus(pid_t process) {
     std::vector<int> found;
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
+    if (sched_getaffinity(process, sizeof set, &set) == 0)
         for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
             if (CPU_ISSET(cpu, &set)) found.push_back(cpu);
     if (found.empty()) throw std::system_error{errno, std::generic_category(), "cannot tell the CPUs"};
@@ -105,20 +105,27 @@ std::string_view to_string(placement p) noexcept {
         case placement::two_cpus:
             return "two CPUs";
         case placement::clients:
-            return "clients on one";
+            return "server not pinned";
         case placement::any_cpu:
             return "any CPU";
     }
     return "";
 }
 
-placer::placer(placements_wanted wanted, servers s)
-    : wanted_{wanted}, servers_{std::move(s)}, all_{allowed_cpus()}, first_{all_.front()}, second_{partner_of(all_)} {}
+placer::placer(placements_wanted wanted, servers started, const servers& named)
+    : wanted_{wanted},
+      started_{std::move(started)},
+      all_{allowed_cpus(0)},
+      first_{all_.front()},
+      second_{partner_of(all_)} {
+    for (const auto& [url, process] : started_) placed_.emplace(url, placed_server{process, all_});
+    for (const auto& [url, process] : named) placed_.emplace(url, placed_server{process, allowed_cpus(process)});
+}
 
 placer::~placer() {
     try {
         move_process(getpid(), all_);
-        for (const auto& [url, process] : servers_) move_tree(process, all_);
+        for (const auto& [url, server] : placed_) move_tree(server.process, server.before);
     } catch (const std::exception& e) {
         fmt::print(stderr, "{}\n", e.what());
     }
@@ -127,7 +134,7 @@ placer::~placer() {
 std::vector<placement> placer::placements(const std::string& url, bool contended) const {
     if (wanted_ == placements_wanted::any) return {placement::any_cpu};
     if (!back_end_of(url).server) return {contended && both_here() ? placement::two_cpus : placement::one_cpu};
-    if (!started_here(url)) return {placement::clients};
+    if (!placed_.contains(url)) return {placement::clients};
     if (!both_here() || wanted_ == placements_wanted::one) return {placement::one_cpu};
     if (wanted_ == placements_wanted::two) return {placement::two_cpus};
     return {placement::one_cpu, placement::two_cpus};
@@ -138,8 +145,8 @@ void placer::place(placement p, const std::string& url) {
     dealt_ = p == placement::two_cpus && !server;
     move_process(getpid(), anywhere ? all_ : dealt_ ? std::vector{first_, second_} : std::vector{first_});
     if (!server || servers_at_ == p) return;
-    for (const auto& [name, process] : servers_)
-        move_tree(process, anywhere ? all_ : std::vector{p == placement::one_cpu ? first_ : second_});
+    for (const auto& [name, s] : placed_)
+        move_tree(s.process, anywhere ? s.before : std::vector{p == placement::one_cpu ? first_ : second_});
     servers_at_ = p;
 }
 
@@ -152,8 +159,10 @@ std::optional<int> placer::cpu_of(std::size_t client, std::size_t locks) const {
 std::string placer::description() const {
     if (wanted_ == placements_wanted::any) return fmt::format("{} of them, as the scheduler likes", all_.size());
     if (!both_here()) return fmt::format("CPU {} for everything", first_);
-    return fmt::format("one: CPU {}; two: CPU {} for clients, CPU {} for servers that were started here", first_,
-                       first_, second_);
+    return fmt::format(
+        "one: CPU {}; two: CPU {} for clients, CPU {} for servers that were started here, or "
+        "whose process was named",
+        first_, first_, second_);
 }
 
 void stay_on(int cpu) { (void)move(0, {cpu}); }

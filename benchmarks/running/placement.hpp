@@ -17,7 +17,7 @@ namespace bench {
 enum class placement : std::uint8_t {
     one_cpu,   ///< everything on one CPU
     two_cpus,  ///< clients on one, servers on another; where there is no server, clients on both in turn
-    clients,   ///< clients on one CPU; the server was not started here, and is where it is
+    clients,   ///< clients on one CPU; the server was not started here, and is where its owner put it
     any_cpu    ///< as the scheduler likes
 };
 /// "one CPU"
@@ -26,7 +26,8 @@ enum class placement : std::uint8_t {
 /// What a user may ask for.
 enum class placements_wanted : std::uint8_t { both, one, two, any };
 
-/// Places this process and the servers that it has started. At the end all of them may run anywhere again.
+/// Places this process, the servers that it has started, and one that its owner lets it place. At the end all of them
+/// may run where they could before.
 ///
 /// Distinct objects: unsafe.
 /// Shared objects: unsafe.
@@ -34,7 +35,9 @@ class placer {
 public:
     using servers = std::map<std::string, pid_t>;  ///< the URL of each server that was started here
 
-    placer(placements_wanted wanted, servers s);
+    /// @param started by this process
+    /// @param named by the user, to be placed like those; but they are nobody's here, and keep their settings
+    placer(placements_wanted wanted, servers started, const servers& named = {});
     ~placer();
     placer(const placer&) = delete;
     placer& operator=(const placer&) = delete;
@@ -45,7 +48,7 @@ public:
     /// The last of them, for what does not depend on the CPUs.
     [[nodiscard]] placement usual(const std::string& url) const { return placements(url, true).back(); }
 
-    [[nodiscard]] bool started_here(const std::string& url) const { return servers_.contains(url); }
+    [[nodiscard]] bool started_here(const std::string& url) const { return started_.contains(url); }
 
     /// Moves all threads of this process, and all processes of the servers; what they start from then on follows them.
     /// @throws std::system_error it is not allowed
@@ -57,10 +60,16 @@ public:
     [[nodiscard]] std::string description() const;
 
 private:
+    struct placed_server {
+        pid_t process;
+        std::vector<int> before;  ///< where it could run
+    };
+
     [[nodiscard]] bool both_here() const noexcept { return first_ != second_; }
 
     const placements_wanted wanted_;
-    const servers servers_;
+    const servers started_;
+    std::map<std::string, placed_server> placed_;
     const std::vector<int> all_;  ///< as it was when the program began
     const int first_, second_;
     std::optional<placement> servers_at_;

@@ -18,13 +18,13 @@ struct settings {
     std::size_t locks = 1;
     std::chrono::nanoseconds hold = std::chrono::microseconds{50};
     std::chrono::nanoseconds think{0};
-    std::size_t blocks = 0;  ///< 0: as many as the suite thinks right
+    std::size_t passes = 0;  ///< how often each row is measured; 0: until its ratio is sure, as long as there is time
     bool targets = false;    ///< measure all that the targets need, and only that
     progress* shown = nullptr;
     placer* cpus = nullptr;
 
-    [[nodiscard]] std::size_t blocks_or(std::size_t quick_blocks, std::size_t full_blocks) const {
-        return blocks > 0 ? blocks : quick ? quick_blocks : full_blocks;
+    [[nodiscard]] std::size_t passes_or(std::size_t quick_passes, std::size_t full_passes) const {
+        return passes > 0 ? passes : quick ? quick_passes : full_passes;
     }
 };
 

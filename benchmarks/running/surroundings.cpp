@@ -86,8 +86,14 @@ void surroundings::add_postgres() {
 void surroundings::add_sqlserver() {
 #ifdef ROWLOCK_HAVE_SQLSERVER
     // None can be started here.
-    if (const char* server = std::getenv("ROWLOCK_TEST_SQLSERVER"))
-        urls_.push_back(std::string{"sqlserver+applock:"} + server);
+    const char* const server = std::getenv("ROWLOCK_TEST_SQLSERVER");
+    if (!server) return;
+    urls_.push_back(std::string{"sqlserver+applock:"} + server);
+    attempt("leases in SQL Server", [&] {
+        const auto url = std::string{"sqlserver+lease:"} + server;
+        rowlock::open_schema(url).migrate();
+        urls_.push_back(url);
+    });
 #endif
 }
 

@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -21,35 +22,57 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What the blocks of one side brought.
+// What the contests of one side brought.
 struct contestant {
-    std::vector<std::vector<std::int64_t>> hand_overs{};  // of each block
+    std::vector<std::vector<std::int64_t>> hand_overs{};  // of each pass
     std::vector<std::int64_t> waits{};
-    std::vector<double> per_second{};
-    std::vector<std::size_t> shares{};
+    std::vector<double> per_second{};   // of each pass
+    std::vector<std::size_t> shares{};  // of all passes
 
-    void add(const std::vector<outcome>& all, nanoseconds turn) {
-        shares.resize(all.size());
-        auto& block = hand_overs.emplace_back();
-        std::size_t grants = 0;
-        for (std::size_t i = 0; i < all.size(); ++i) {
-            waits.insert(waits.end(), all[i].durations_ns.begin(), all[i].durations_ns.end());
-            block.insert(block.end(), all[i].hand_overs_ns.begin(), all[i].hand_overs_ns.end());
-            shares[i] += all[i].durations_ns.size();
-            grants += all[i].durations_ns.size();
+    void begin_pass() {
+        hand_overs.emplace_back();
+        grants_ = 0, time_ = {};
+    }
+    void add(const crowd::contest_outcome& contest) {
+        shares.resize(contest.all.size());
+        std::vector<std::vector<std::int64_t>> grants;
+        for (const auto& o : contest.all) {
+            waits.insert(waits.end(), o.durations_ns.begin(), o.durations_ns.end());
+            hand_overs.back().insert(hand_overs.back().end(), o.hand_overs_ns.begin(), o.hand_overs_ns.end());
+            grants_ += o.granted_at_ns.size();
+            grants.push_back(o.granted_at_ns);
         }
-        per_second.push_back(static_cast<double>(grants) / std::chrono::duration<double>{turn}.count());
+        const auto rounds = shares_of(grants);
+        for (std::size_t i = 0; i < rounds.size(); ++i) shares[i] += rounds[i];
+        time_ += contest.lasted;
+    }
+    void end_pass() {
+        per_second.push_back(static_cast<double>(grants_) / std::chrono::duration<double>{time_}.count());
+        all_grants_ += grants_;
     }
     [[nodiscard]] std::vector<double> all_hand_overs() const {
         std::vector<std::int64_t> all;
-        for (const auto& block : hand_overs) all.insert(all.end(), block.begin(), block.end());
+        for (const auto& pass : hand_overs) all.insert(all.end(), pass.begin(), pass.end());
         return sorted_microseconds(all);
     }
     [[nodiscard]] std::vector<double> all_waits() const { return sorted_microseconds(waits); }
-    [[nodiscard]] double grants() const {
-        return static_cast<double>(std::accumulate(shares.begin(), shares.end(), std::size_t{0}));
-    }
+    [[nodiscard]] double grants() const { return static_cast<double>(all_grants_); }
+
+private:
+    std::size_t grants_ = 0, all_grants_ = 0;
+    nanoseconds time_{};
 };
+
+std::optional<ratio_estimate> ratio_of_throughput(const contestant& ours, const contestant& theirs) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < std::min(ours.per_second.size(), theirs.per_second.size()); ++i)
+        if (const auto r = ratio_of_blocks({&ours.per_second[i], 1}, {&theirs.per_second[i], 1})) ratios.push_back(*r);
+    return estimate(std::move(ratios));
+}
+
+std::optional<ratio_estimate> ratio_of_hand_overs(const contestant& ours, const contestant& theirs, double percent) {
+    return ratio_of_percentiles(ours.hand_overs, theirs.hand_overs, percent);
+}
 
 // Adds one figure, of both sides where there are two.
 template <class Value>
@@ -66,15 +89,16 @@ void add_hand_overs(measurement& m, const contestant& ours, const contestant* th
         add(m, name.c_str(), "us", ours, theirs,
             [&](const contestant& c) { return percentile(c.all_hand_overs(), percent); });
         if (!theirs) continue;
-        const auto ratio = ratio_of_percentiles(ours.hand_overs, theirs->hand_overs, percent);
+        const auto ratio = ratio_of_hand_overs(ours, *theirs, percent);
         set_ratio(m.figures.back(), ratio);
-        if (!ratio) m.note += fmt::format("Too few hand-overs for a ratio of their p{}. ", percent);
+        if (!ratio || !ratio->range)
+            m.note += fmt::format("Too few passes or hand-overs for a ratio of their p{}. ", percent);
     }
 }
 
 void add_figures(measurement& m, const contestant& ours, const contestant* theirs, bool shared_lock) {
     add(m, "throughput", "/s", ours, theirs, [](const contestant& c) { return median(c.per_second); });
-    if (theirs) set_ratio(m.figures.back(), ratio_of_blocks(ours.per_second, theirs->per_second));
+    if (theirs) set_ratio(m.figures.back(), ratio_of_throughput(ours, *theirs));
     if (shared_lock) add_hand_overs(m, ours, theirs);
     add(m, "wait p50", "us", ours, theirs, [](const contestant& c) { return percentile(c.all_waits(), 50); });
     add(m, "wait p99", "us", ours, theirs, [](const contestant& c) { return percentile(c.all_waits(), 99); });
@@ -88,11 +112,10 @@ void add_figures(measurement& m, const contestant& ours, const contestant* their
     if (theirs) m.distributions.push_back({m.baseline, points(*theirs)});
 }
 
-// How long a contest lasts: until there are so many grants, within limits.
-constexpr double grants_in_a_turn = 400;
-constexpr nanoseconds shortest_turn = 100ms, longest_turn = 500ms, longest_quick_turn = 300ms;
+// How long a contest lasts. By the clock, so that who is slower has the same time on the machine as it is then.
+constexpr nanoseconds quick_turn = 100ms, full_turn = 200ms, warm_up = 30ms;
 
-// One row of the table, measured in several passes over all rows; see latency.cpp for why.
+// One row of the table, measured in several passes over all rows, each with new connections; see latency.cpp for why.
 class row {
 public:
     row(const settings& s, std::string url, place where, std::size_t locks, placement cpus)
@@ -103,7 +126,9 @@ public:
           locks_{locks},
           hold_{locks == s.locks ? s.hold : 0ns},
           think_{s.think},
-          longest_{s.quick ? longest_quick_turn : longest_turn} {
+          turn_{s.quick ? quick_turn : full_turn},
+          rounds_{s.quick ? 2U : 6U},
+          placer_{*s.cpus} {
         const auto& kind = back_end_of(url_);
         m_ = {.suite = "contention",
               .back_end = name_of(url_),
@@ -116,28 +141,40 @@ public:
     [[nodiscard]] std::string title() const { return title_of(m_); }
     [[nodiscard]] placement cpus() const noexcept { return cpus_; }
 
-    void pass(placer& cpus, std::size_t blocks) {
-        cpus.place(cpus_, url_);
+    [[nodiscard]] bool paired() const noexcept { return exists_[1] || exists_[2]; }
+    /// Of all the ratios that it has.
+    [[nodiscard]] bool sure() const {
+        const auto are_sure = [&](const contestant& theirs) {
+            auto all = std::vector{ratio_of_throughput(results_[0], theirs)};
+            if (is_shared())
+                for (const double percent : {50, 99}) all.push_back(ratio_of_hand_overs(results_[0], theirs, percent));
+            return std::all_of(all.begin(), all.end(), [](const auto& r) { return r && r->sure(); });
+        };
+        return (!exists_[1] || are_sure(results_[1])) && (!exists_[2] || are_sure(results_[2]));
+    }
+
+    void pass() {
+        placer_.place(cpus_, url_);
         std::array<std::unique_ptr<crowd>, sides.size()> crowds;
-        nanoseconds turn = shortest_turn;
         for (std::size_t i = 0; i < sides.size(); ++i) {
-            if (sides.at(i) == side::polling && locks_ > 1) continue;
-            const client_spec spec{.url = url_, .who = sides.at(i), .lock = "contention", .contended = true};
-            auto c = std::make_unique<crowd>(spec, clients_, locks_, where_, cpus);
+            if (sides.at(i) == side::polling && !is_shared()) continue;
+            const client_spec spec{.url = url_, .who = sides.at(i), .lock = "contention", .contended = is_shared()};
+            auto c = std::make_unique<crowd>(spec, clients_, locks_, where_, placer_);
             if (!c->exists()) continue;
             exists_.at(i) = true;
-            turn = std::max(turn, enough_for(*c));
+            (void)c->contest(warm_up, hold_, think_);
+            results_.at(i).begin_pass();
             crowds.at(i) = std::move(c);
         }
-        for (std::size_t b = 0; b < blocks; ++b)
-            for (std::size_t i = 0; i < sides.size(); ++i) {
-                const auto which = (i + b) % sides.size();  // who comes first changes
-                if (auto& c = crowds.at(which)) results_.at(which).add(c->contest(turn, hold_, think_), turn);
-            }
+        take_turns(sides.size(), rounds_, [&](std::size_t i) {
+            if (auto& c = crowds.at(i)) results_.at(i).add(c->contest(turn_, hold_, think_));
+        });
+        for (std::size_t i = 0; i < sides.size(); ++i)
+            if (crowds.at(i)) results_.at(i).end_pass();
     }
 
     void add_to(report& r) const {
-        const bool shared_lock = locks_ < clients_;
+        const bool shared_lock = is_shared();
         auto m = m_;
         if (exists_[1]) m.baseline = back_end_of(url_).baseline_name;
         add_figures(m, results_[0], exists_[1] ? &results_[1] : nullptr, shared_lock);
@@ -151,14 +188,8 @@ public:
     }
 
 private:
-    // Finds out in a contest that warms up.
-    nanoseconds enough_for(crowd& c) const {
-        constexpr nanoseconds warm_up = 50ms;
-        double grants = 0;
-        for (const auto& o : c.contest(warm_up, hold_, think_)) grants += static_cast<double>(o.durations_ns.size());
-        const std::chrono::duration<double> each = warm_up / std::max(grants, 1.0);
-        return std::min(longest_, std::chrono::duration_cast<nanoseconds>(grants_in_a_turn * each));
-    }
+    // Whether clients want the same lock; a baseline must then be able to wait.
+    [[nodiscard]] bool is_shared() const noexcept { return locks_ < clients_; }
 
     static constexpr std::array sides{side::rowlock, side::baseline, side::polling};
 
@@ -166,7 +197,9 @@ private:
     const place where_;
     const placement cpus_;
     const std::size_t clients_, locks_;
-    const nanoseconds hold_, think_, longest_;
+    const nanoseconds hold_, think_, turn_;
+    const std::size_t rounds_;  // in a pass
+    placer& placer_;
     measurement m_;
     std::array<bool, sides.size()> exists_{};
     std::array<contestant, sides.size()> results_;
@@ -178,7 +211,7 @@ void measure_contention(const settings& s, report& r) {
     std::vector<row> rows;
     for (const auto& url : s.urls) {
         const auto& kind = back_end_of(url);
-        if (s.targets && !(kind.library && kind.server)) continue;  // no target asks for it
+        if (s.targets && !name_of(url).starts_with("postgresql")) continue;  // no target asks for it
         for (const auto cpus : s.cpus->placements(url, true)) {
             rows.emplace_back(s, url, place::threads, s.locks, cpus);
             if (kind.processes && !s.quick && !s.targets) rows.emplace_back(s, url, place::processes, s.locks, cpus);
@@ -186,14 +219,7 @@ void measure_contention(const settings& s, report& r) {
             if (s.locks == 1) rows.emplace_back(s, url, place::threads, s.clients, cpus);
         }
     }
-    const auto blocks = s.blocks_or(3, 4);
-    const std::size_t passes = s.quick ? 2 : 10;
-    const auto order = in_order_of_placement(rows);
-    for (std::size_t pass = 0; pass < passes; ++pass)
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            s.shown->show("contention: " + order[i]->title(), pass * order.size() + i, passes * order.size());
-            order[i]->pass(*s.cpus, blocks);
-        }
+    measure_rows(rows, s, "contention", {.least = s.quick ? 6U : 9U, .time = s.quick ? 60s : 720s});
     for (const auto& row : rows) row.add_to(r);
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,7 @@ using namespace std::chrono_literals;
 // What the blocks of one side brought.
 struct series {
     std::vector<std::int64_t> all{};
-    std::vector<double> p50{};
+    std::vector<double> p50{};  // of each block of a pass
 
     void run(crowd& c, std::int64_t times) {
         const auto o = c.cycles(times);
@@ -29,11 +28,11 @@ struct series {
     }
 };
 
-constexpr std::size_t fewest = 8;  // pairs of blocks in a pass, however slow the disk is
+constexpr std::size_t fewest = 6;  // pairs of blocks in a pass, however slow the disk is
 
 // As many cycles as make a block that is short beside what disturbs a machine, and long beside the change of sides.
 std::int64_t cycles_in_a_block(crowd& clients) {
-    constexpr double block_us = 5000;
+    constexpr double block_us = 2500;
     const auto first = sorted_microseconds(clients.cycles(10).durations_ns);
     return std::clamp<std::int64_t>(static_cast<std::int64_t>(block_us / std::max(percentile(first, 50), 0.1)), 5,
                                     2000);
@@ -43,8 +42,8 @@ std::int64_t cycles_in_a_block(crowd& clients) {
 // session a connection happened to get lasts as long as it does.
 class row {
 public:
-    row(std::string url, work w, place where, placement cpus)
-        : url_{std::move(url)}, work_{w}, where_{where}, cpus_{cpus} {
+    row(const settings& s, std::string url, work w, place where, placement cpus)
+        : url_{std::move(url)}, work_{w}, where_{where}, cpus_{cpus}, time_{s.quick ? 45ms : 150ms}, placer_{*s.cpus} {
         const auto& kind = back_end_of(url_);
         m_ = {.suite = "latency",
               .back_end = name_of(url_),
@@ -57,23 +56,27 @@ public:
     [[nodiscard]] std::string title() const { return title_of(m_); }
     [[nodiscard]] placement cpus() const noexcept { return cpus_; }
 
-    /// As many pairs of blocks as fit into `time`, or `blocks` if that is not 0.
-    void pass(placer& cpus, nanoseconds time, std::size_t blocks) {
-        cpus.place(cpus_, url_);
+    [[nodiscard]] bool paired() const noexcept { return paired_; }
+    [[nodiscard]] bool sure() const {
+        const auto r = estimate(ratios_);
+        return r && r->sure();
+    }
+
+    void pass() {
+        placer_.place(cpus_, url_);
         client_spec spec{.url = url_, .what = work_, .lock = "latency " + m_.work};
-        crowd ours{spec, 1, 1, where_, cpus};
+        crowd ours{spec, 1, 1, where_, placer_};
         spec.who = side::baseline;
-        crowd theirs{spec, 1, 1, where_, cpus};
+        crowd theirs{spec, 1, 1, where_, placer_};
         paired_ = theirs.exists();
         const auto times = cycles_in_a_block(ours);
         if (paired_) (void)cycles_in_a_block(theirs);
-        const auto until = now() + time;
-        for (std::size_t b = 0; blocks > 0 ? b < blocks : b < fewest || now() < until; ++b) {
-            // Who comes first changes, as the second of two may profit from the first.
-            if (paired_ && b % 2 == 1) theirs_.run(theirs, times);
-            ours_.run(ours, times);
-            if (paired_ && b % 2 == 0) theirs_.run(theirs, times);
-        }
+        ours_.p50.clear(), theirs_.p50.clear();
+        const auto until = now() + time_;
+        while (ours_.p50.size() < fewest || now() < until)
+            take_turns(paired_ ? 2 : 1, 2,
+                       [&](std::size_t i) { i == 0 ? ours_.run(ours, times) : theirs_.run(theirs, times); });
+        if (const auto r = ratio_of_blocks(ours_.p50, theirs_.p50)) ratios_.push_back(*r);
     }
 
     measurement result() {
@@ -84,7 +87,7 @@ public:
             if (paired_) m_.figures.back().baseline = percentile(base, percent);
         };
         add("p50", 50);
-        if (paired_) set_ratio(m_.figures.back(), ratio_of_blocks(ours_.p50, theirs_.p50));
+        if (paired_) set_ratio(m_.figures.back(), estimate(ratios_));
         add("p90", 90);
         add("p99", 99);
         add("p99.9", 99.9);
@@ -101,9 +104,12 @@ private:
     const work work_;
     const place where_;
     const placement cpus_;
+    const nanoseconds time_;  // of one pass
+    placer& placer_;
     measurement m_;
     bool paired_ = false;
     series ours_, theirs_;
+    std::vector<double> ratios_;  // of each pass
 };
 
 bool is_wanted(const settings& s, const std::string& url, work w, place where) {
@@ -121,7 +127,7 @@ std::vector<row> rows_of(const settings& s) {
         for (const auto w : all_work)
             for (const auto where : {place::threads, place::processes}) {
                 if (!is_wanted(s, url, w, where)) continue;
-                for (const auto cpus : s.cpus->placements(url, false)) rows.emplace_back(url, w, where, cpus);
+                for (const auto cpus : s.cpus->placements(url, false)) rows.emplace_back(s, url, w, where, cpus);
             }
     return rows;
 }
@@ -130,13 +136,7 @@ std::vector<row> rows_of(const settings& s) {
 
 void measure_latency(const settings& s, report& r) {
     auto rows = rows_of(s);
-    const auto order = in_order_of_placement(rows);
-    const std::size_t passes = s.quick ? 2 : 12;
-    for (std::size_t pass = 0; pass < passes; ++pass)
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            s.shown->show("latency: " + order[i]->title(), pass * order.size() + i, passes * order.size());
-            order[i]->pass(*s.cpus, s.quick ? 160ms : 300ms, s.blocks);
-        }
+    measure_rows(rows, s, "latency", {.least = s.quick ? 6U : 12U, .time = s.quick ? 30s : 300s});
     for (auto& row : rows) r.measurements.push_back(row.result());
 }
 

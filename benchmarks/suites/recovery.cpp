@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -98,6 +99,13 @@ struct contestant {
     }
 };
 
+// Each death is a pass of its own.
+std::optional<ratio_estimate> ratio_of_deaths(const std::vector<double>& ours, const std::vector<double>& theirs) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) ratios.push_back(ours[i] / theirs[i]);
+    return estimate(std::move(ratios));
+}
+
 void measure(const settings& s, report& r, const std::string& url, death d) {
     const auto& kind = back_end_of(url);
     const auto cpus = s.cpus->usual(url);
@@ -113,7 +121,7 @@ void measure(const settings& s, report& r, const std::string& url, death d) {
     theirs.spec.who = side::baseline;
     const bool paired = make_client(theirs.spec) != nullptr;
     if (paired) m.baseline = kind.baseline_name;
-    const auto trials = s.blocks_or(kind.library ? 2 : 1, 15);
+    const auto trials = s.passes_or(1, 15);
     for (std::size_t i = 0; i < trials; ++i) {
         s.shown->show("recovery: " + title_of(m), i, trials);
         ours.run(d, server.get());
@@ -132,7 +140,7 @@ void measure(const settings& s, report& r, const std::string& url, death d) {
             p50.baseline = median(theirs.times);
             most.baseline = *std::max_element(theirs.times.begin(), theirs.times.end());
             // Each time is the end of something that was waited for; a few of them make no ratio.
-            if (ours.times.size() >= enough_for_a_ratio) set_ratio(p50, ratio_of_blocks(ours.times, theirs.times));
+            if (ours.times.size() >= enough_for_a_ratio) set_ratio(p50, ratio_of_deaths(ours.times, theirs.times));
         }
         m.figures = {p50, most};
     }

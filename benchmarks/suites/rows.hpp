@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <report/report.hpp>
 #include <report/statistics.hpp>
+#include <running/settings.hpp>
+
+#include "passes.hpp"
 
 // What the suites have in common whose rows are measured in several passes.
 
@@ -20,10 +24,22 @@ template <class Row>
     return order;
 }
 
+/// Measures the rows of a suite, as often as the settings say, or else as `plan` does.
+template <class Row>
+void measure_rows(std::vector<Row>& rows, const settings& s, const std::string& suite, pass_plan plan) {
+    if (s.passes > 0) plan = {.least = s.passes, .least_alone = s.passes, .most = s.passes};
+    run_passes(
+        in_order_of_placement(rows), plan, [] { return now(); },
+        [&](const Row& row, double over) {
+            s.shown->show(suite + ": " + row.title(), static_cast<std::size_t>(over * 1000), 1000);
+        });
+}
+
+/// A ratio that is not sure is told as its range.
 inline void set_ratio(figure& f, const std::optional<ratio_estimate>& ratio) {
     if (!ratio) return;
-    f.ratio = ratio->value;
     f.range = ratio->range;
+    if (ratio->sure()) f.ratio = ratio->value;
 }
 
 }  // namespace bench

@@ -42,12 +42,11 @@ rowlock::provider open_owned(const std::string& url) {
 }
 
 // What the server sees of it while nobody does anything.
-void add_server_figures(measurement& m, const std::string& url, bool quick) {
+void add_server_figures(measurement& m, const std::string& url, std::chrono::milliseconds time) {
     const auto& kind = back_end_of(url);
     if (!kind.monitor) return;
     const auto server = kind.monitor(rest_of(url));
     m.figures.push_back({.name = "connections", .value = static_cast<double>(server->connections(owner))});
-    const auto time = quick ? 1s : 8s;
     m.figures.push_back(
         {.name = "statements while idle", .unit = "/s", .value = server->statements_per_second(owner, time)});
 }
@@ -85,7 +84,7 @@ measurement waiters(const std::string& url, std::size_t count, bool one_name, bo
     std::this_thread::sleep_for(quick ? 500ms : 1s);  // until all of them have asked and sleep
     m.figures.push_back(
         {.name = "memory", .unit = "B each", .value = (heap_in_use() - before) / static_cast<double>(count)});
-    add_server_figures(m, url, quick);
+    add_server_figures(m, url, quick ? 1s : 8s);
     const auto began = now();
     stop.request_stop();
     all.clear();
@@ -118,9 +117,9 @@ measurement held_locks(const std::string& url, std::size_t count, bool quick) {
                          .unit = "us each",
                          .value = std::chrono::duration<double, std::micro>{now() - began}.count() / each});
     m.figures.push_back({.name = "memory", .unit = "B each", .value = (heap_in_use() - before) / each});
-    add_server_figures(m, url, quick);
-    // The server looks through all locks of a session after each statement: to release them one by one takes long.
     const auto& kind = back_end_of(url);
+    add_server_figures(m, url, kind.ends_by_ttl ? idle_time(quick) : quick ? 1s : 8s);
+    // The server looks through all locks of a session after each statement: to release them one by one takes long.
     if (kind.monitor && !kind.ends_by_ttl) kind.monitor(rest_of(url))->cut_off(owner);
     return m;
 }

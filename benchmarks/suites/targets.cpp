@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <contenders/back_ends.hpp>
 #include <contenders/library_client.hpp>
 #include <rowlock/rowlock.hpp>
+#include <rowlock/schema.hpp>
 #include <running/call_count.hpp>
 // The library's sends and receives are those of libpq.
 #include <tests/support/socket_calls.hpp>
@@ -78,32 +80,40 @@ void count_log_of_busy_tries(const std::string& url, report& r) {
 void wear_a_row(const settings& s, const std::string& url, report& r) {
     const int cycles = s.quick ? 10'000 : 100'000;
     const auto server = back_end_of(url).monitor(rest_of(url));
+    // In tables of its own: others have grown by what was done with them before.
+    constexpr auto schema = "rowlock_bench_worn";
+    server->drop_schema(schema);
+    const rowlock::options opt{.schema = schema};
+    rowlock::open_schema(url, opt).migrate();
     // It is counted, and so the disk need not be waited for; a server that is not ours stays as it is.
     const bool quickly = s.cpus->started_here(url);
     if (quickly) server->wait_for_disk(false);
-    rowlock::mutex m{open_for(url), "worn"};
-    m.acquire().release();
-    std::this_thread::sleep_for(1500ms);
-    const auto before = server->worn();
-    for (int i = 0; i < cycles; ++i) {
-        if (i % 100 == 0) s.shown->show("targets: lease cycles", static_cast<std::size_t>(i), 100'000);
+    {
+        rowlock::mutex m{open_for(url, opt), "worn"};
         m.acquire().release();
+        std::this_thread::sleep_for(1500ms);
+        const auto before = server->worn(schema);
+        for (int i = 0; i < cycles; ++i) {
+            if (i % 100 == 0)
+                s.shown->show("targets: lease cycles", static_cast<std::size_t>(i), static_cast<std::size_t>(cycles));
+            m.acquire().release();
+        }
+        std::this_thread::sleep_for(1500ms);
+        m.acquire().release();  // a session tells its counters at the end of a transaction
+        std::this_thread::sleep_for(1500ms);
+        const auto after = server->worn(schema);
+        r.measurements.push_back({.suite = "targets",
+                                  .back_end = name_of(url),
+                                  .work = "100,000 cycles",
+                                  .figures = {{.name = "table", .unit = "KB", .value = after.table_bytes / 1024},
+                                              {.name = "HOT",
+                                               .unit = "%",
+                                               .value = 100 * (after.updates_in_place - before.updates_in_place) /
+                                                        (after.updates - before.updates)}},
+                                  .note = s.quick ? "a quick run: 10,000 cycles" : ""});
     }
-    std::this_thread::sleep_for(1500ms);
-    m.acquire().release();  // a session tells its counters at the end of a transaction
-    std::this_thread::sleep_for(1500ms);
-    const auto after = server->worn();
     if (quickly) server->wait_for_disk(true);
-    r.measurements.push_back(
-        {.suite = "targets",
-         .back_end = name_of(url),
-         .work = "100,000 cycles",
-         .figures = {{.name = "table", .unit = "KB", .value = (after.table_bytes - before.table_bytes) / 1024},
-                     {.name = "HOT",
-                      .unit = "%",
-                      .value =
-                          100 * (after.updates_in_place - before.updates_in_place) / (after.updates - before.updates)}},
-         .note = s.quick ? "a quick run: 10,000 cycles" : ""});
+    server->drop_schema(schema);
 }
 
 // A client's cycle; made in the process that is traced.
@@ -135,10 +145,31 @@ void count_system_calls(const std::string& url, report& r) {
     r.measurements.push_back(std::move(m));
 }
 
-bool has(const report& r, const std::string& back_end, std::string_view work, std::string_view clients) {
-    return std::any_of(r.measurements.begin(), r.measurements.end(), [&](const measurement& m) {
-        return m.suite == "scale" && m.back_end == back_end && m.work == work && m.clients == clients;
-    });
+const measurement& held_in(report& r, const settings& s, const std::string& url, std::size_t count) {
+    const auto find = [&] {
+        return std::find_if(r.measurements.begin(), r.measurements.end(), [&](const measurement& m) {
+            return m.suite == "scale" && m.back_end == name_of(url) && m.work == "held" &&
+                   m.clients == fmt::format("{} locks", count);
+        });
+    };
+    if (find() == r.measurements.end()) r.measurements.push_back(held_locks(url, count, s.quick));
+    return *find();
+}
+
+// Whether renewals grow with what is held.
+void compare_idle_statements(const settings& s, const std::string& url, report& r) {
+    const auto statements = [&](std::size_t count) {
+        const auto* f = held_in(r, s, url, count).find("statements while idle");
+        return f ? f->value * std::chrono::duration<double>{idle_time(s.quick)}.count() : 0;
+    };
+    const auto few = statements(100), many = statements(10'000);
+    r.measurements.push_back(
+        {.suite = "targets",
+         .back_end = name_of(url),
+         .work = "10,000 held beside 100",
+         .figures = {{.name = "more statements while idle", .value = std::round(many - few)}},
+         .note = fmt::format("{:.0f} and {:.0f} in {} s; one may be at the edge of that time", many, few,
+                             std::chrono::duration<double>{idle_time(s.quick)}.count())});
 }
 
 }  // namespace
@@ -151,9 +182,10 @@ void measure_targets(const settings& s, report& r) {
         if (name == "sqlite") count_system_calls(url, r);
         if (!name.starts_with("postgresql")) continue;
         count_socket_calls(url, r);
-        if (!has(r, name, "held", "10000 locks")) r.measurements.push_back(held_locks(url, 10'000, s.quick));
-        if (name != "postgresql+lease") continue;
+        (void)held_in(r, s, url, 10'000);
         count_log_of_busy_tries(url, r);
+        if (name != "postgresql+lease") continue;
+        compare_idle_statements(s, url, r);
         wear_a_row(s, url, r);
     }
     judge_targets(r);

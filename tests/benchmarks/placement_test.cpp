@@ -146,6 +146,30 @@ BOOST_AUTO_TEST_CASE(a_back_end_is_measured_where_it_can_be_placed, *boost::unit
     BOOST_TEST((any.placements("server:a", true) == list{placement::any_cpu}));
 }
 
+BOOST_AUTO_TEST_CASE(a_server_that_was_named_is_placed_like_one_that_was_started_and_is_afterwards_where_it_was,
+                     *boost::unit_test::precondition(there_are_two)) {
+    const server named;
+    const auto before = cpus{all_cpus.back()};
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(before.front(), &set);
+    for (const auto process : {named.process, named.child})
+        BOOST_REQUIRE(sched_setaffinity(process, sizeof set, &set) == 0);
+    {
+        placer p{placements_wanted::both, {}, {{"server:b", named.process}}};
+        BOOST_TEST((p.placements("server:b", false) == std::vector{placement::one_cpu, placement::two_cpus}));
+        BOOST_TEST(!p.started_here("server:b"));  // its settings are its owner's
+        p.place(placement::one_cpu, "server:b");
+        for (const auto process : {named.process, named.child})
+            BOOST_TEST(allowed(process) == cpus{all_cpus.front()}, boost::test_tools::per_element());
+        p.place(placement::any_cpu, "server:b");
+        BOOST_TEST(allowed(named.child) == before, boost::test_tools::per_element());
+        p.place(placement::one_cpu, "server:b");
+    }
+    for (const auto process : {named.process, named.child})
+        BOOST_TEST(allowed(process) == before, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(where_there_is_one_cpu_everything_is_measured_on_it) {
     const auto before = allowed(0);
     stay_on(before.front());
