@@ -215,7 +215,7 @@ template <class Session>
 auto connection_pool<Session>::that(const std::shared_ptr<member>& m, deadline d) -> use {
     std::unique_lock lock{mutex_};
     const auto ready = [&](const turns::turn* mine) {
-        return m->gone || (!m->in_use && turns_.may_use(m.get(), mine));
+        return m->gone || (!m->in_use && turns_.may_use(m.get(), mine, m->reserved));
     };
     if (!ready(nullptr)) {
         const turns::turn mine{turns_, m.get()};

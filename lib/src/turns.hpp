@@ -42,9 +42,10 @@ public:
     };
 
     /// Whether `what`, which is free, may be used by `mine`, or by somebody who has just come (null).
-    [[nodiscard]] bool may_use(const void* what, const turn* mine = nullptr) const {
+    /// @param by_name it is no use to who waits for anything
+    [[nodiscard]] bool may_use(const void* what, const turn* mine = nullptr, bool by_name = false) const {
         const auto first = std::find_if(waiting_.begin(), waiting_.end(),
-                                        [&](const turn* t) { return !t->wanted_ || t->wanted_ == what; });
+                                        [&](const turn* t) { return t->wanted_ ? t->wanted_ == what : !by_name; });
         return first == waiting_.end() || *first == mine ||
                std::chrono::steady_clock::now() - (*first)->since_ < patience;
     }

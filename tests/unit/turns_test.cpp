@@ -45,6 +45,16 @@ BOOST_AUTO_TEST_CASE(who_waits_for_anything_waits_for_each) {
     BOOST_TEST(all.may_use(&b, &first));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_had_by_name_alone_is_left_to_nobody_else) {
+    const turns::turn first{all};
+    until_patience_is_over();
+    BOOST_TEST(all.may_use(&a, nullptr, true));
+    const turns::turn second{all, &a};
+    until_patience_is_over();
+    BOOST_TEST(!all.may_use(&a, nullptr, true));
+    BOOST_TEST(all.may_use(&a, &second, true));
+}
+
 BOOST_AUTO_TEST_CASE(who_goes_makes_way) {
     {
         const turns::turn first{all, &a};

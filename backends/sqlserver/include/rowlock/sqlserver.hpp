@@ -67,9 +67,10 @@ namespace rowlock::sqlserver {
 /// is then the last of those who wait. Waiting without limit, and without a stop token, for what the same thread holds
 /// through this provider throws `deadlock_detected`.
 ///
-/// A lost connection is noticed when it is next used, and so is one that was closed: every lock is lost, and the provider
-/// answers with `connection_error` from then on. Connect it anew when the provider and its handles are gone: before that
-/// it is mostly noticed, but ODBC does not tell for sure where other threads open and close connections and statements.
+/// A lost connection is noticed when it is next used, and so is one that was closed: every lock is lost, and the
+/// provider answers with `connection_error` from then on. Connect it anew when the provider and its handles are gone:
+/// before that it is mostly noticed, but ODBC does not tell for sure where other threads open and close connections and
+/// statements.
 /// @param conn connected; must not be freed before the provider and every handle are gone, and be used by no other
 ///        thread, nor closed, while one of them is in use, ends, or waits. One provider for each connection.
 /// @throws std::invalid_argument no handle; std::logic_error another such provider lives on it
@@ -150,8 +151,8 @@ template <class Rep, class Period>
 /// LOCK_TIMEOUT applies.
 ///
 /// A connection that is lost, or closed, takes no lease with it; but none can be renewed any more, so they run out, and
-/// the provider answers with `connection_error` from then on. Connect it anew when the provider and its handles are gone,
-/// as with applock_on().
+/// the provider answers with `connection_error` from then on. Connect it anew when the provider and its handles are
+/// gone, as with applock_on().
 /// @param conn connected, autocommit on, no transaction open; stays in its database; must not be freed before the
 ///        provider and every handle are gone, and be used by no other thread, nor closed, while one of them is in use,
 ///        ends, or waits. One provider for each connection.
