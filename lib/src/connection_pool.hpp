@@ -231,12 +231,14 @@ auto connection_pool<Session>::without_locks(const wait_bound& w, std::chrono::m
     -> std::optional<use> {
     std::unique_lock lock{mutex_};
     std::shared_ptr<opening> mine;
+    // A wait lasts, so it gives way to who has come to want that connection.
+    const auto usable = [&](const std::shared_ptr<member>& m) { return is_spare(m) && turns_.may_use(m.get()); };
     for (;;) {
         if (mine && mine->over) {
             if (mine->failure) std::rethrow_exception(mine->failure);
             return use{*this, std::move(mine->made)};
         }
-        const auto idle = std::find_if(members_.begin(), members_.end(), is_spare);
+        const auto idle = std::find_if(members_.begin(), members_.end(), usable);
         if (idle != members_.end()) {
             if (mine) mine->wanted = false;
             (*idle)->in_use = (*idle)->waiting = true;
@@ -247,7 +249,7 @@ auto connection_pool<Session>::without_locks(const wait_bound& w, std::chrono::m
             if (w.over() || members_.size() + opening_ + opening_aside_ + 1 >= limit) return std::nullopt;
             mine = open_aside(connecting);
         }
-        const auto ready = [&] { return mine->over || std::any_of(members_.begin(), members_.end(), is_spare); };
+        const auto ready = [&] { return mine->over || std::any_of(members_.begin(), members_.end(), usable); };
         if (!turns_.wait(lock, w, ready)) {
             mine->wanted = false;
             return std::nullopt;
