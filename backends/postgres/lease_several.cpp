@@ -111,6 +111,7 @@ detail::several_answer lease_store::take_all(session& s, std::span<const lock_re
             answer.dead_parts = rows.truth(i, 3);
         }
     }
+    answer.contended = answer.busy != detail::several_answer::nobody && looks_free;
     return answer;
 }
 

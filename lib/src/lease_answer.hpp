@@ -55,6 +55,7 @@ struct several_answer {
     std::vector<several_lease> granted{};  ///< all of them or, but for a rare race, none
     std::size_t busy = nobody;             ///< the first that somebody else has
     bool dead_parts = false;               ///< that one: some who hold it have run out
+    bool contended = false;                ///< that one: its row was just being written
 };
 
 /// One who holds a lease, or waits to upgrade one, or a name without any.

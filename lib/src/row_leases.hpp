@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -132,6 +133,14 @@ private:
     renewal loss_of(session& s, const lock_request& r, deadline d);
     void session_gone(const member& m);
     static error_context about(const lock_request& r) { return {.lock_name = r.name, .backend = std::string{name}}; }
+
+    // Others are writing these rows at this moment; a commit or two, and it can be seen who has the lock. False: they take
+    // too long for that.
+    static bool let_others_write(int tries, deadline d) {
+        if (tries >= 20 || d.expired()) return false;
+        std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
+        return true;
+    }
 
     // For what may be asked twice: sessions may have died that nobody has heard of yet.
     template <class Question>

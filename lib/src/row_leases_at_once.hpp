@@ -32,7 +32,8 @@ several_grants row_leases_at_once<Store>::do_try_acquire_all(std::span<const loc
     std::vector<typename Store::keys> k;
     for (const auto& r : all) k.push_back(this->store_.keys_of(r.name));
     const auto here = this->sessions_->any(d);
-    for (std::size_t tries = 0;; ++tries) {
+    std::size_t reaped = 0;
+    for (int tries = 0;; ++tries) {
         const auto before = boot_clock::now();
         several_answer answer;
         try {
@@ -54,8 +55,9 @@ several_grants row_leases_at_once<Store>::do_try_acquire_all(std::span<const loc
             this->in_doubt(all);
         }
         got.busy = answer.busy;
-        if (!answer.dead_parts || tries == all.size()) return got;
-        this->store_.reap(*here, all[got.busy].name, d);
+        const bool dead = answer.dead_parts && reaped++ < all.size();
+        if (dead) this->store_.reap(*here, all[got.busy].name, d);
+        if (!dead && !(answer.contended && this->let_others_write(tries, d))) return got;
     }
 }
 

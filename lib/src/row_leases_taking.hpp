@@ -1,7 +1,5 @@
 #pragma once
 
-#include <thread>
-
 #include <rowlock/error.hpp>
 
 #include "row_leases.hpp"
@@ -25,10 +23,7 @@ auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_ma
         const bool dead = answer.dead_parts && !reaped;
         if (dead) reaped = store_.reap(*here, r.name, d);
         if (dead && reaped) return true;
-        // Others are writing these rows at this moment; a commit or two, and it can be seen who has the lock.
-        if (!(answer.contended || dead) || tries >= 20 || d.expired()) return false;
-        std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
-        return true;
+        return (answer.contended || dead) && let_others_write(tries, d);
     };
     for (int tries = 0;; ++tries) {
         const auto before = boot_clock::now();

@@ -102,17 +102,21 @@ BOOST_FIXTURE_TEST_SUITE(lease, fixture)
 BOOST_AUTO_TEST_CASE(free_it_is_not_busy_because_its_row_is_locked_for_a_moment) {
     auto locks = open();
     locks.acquire("n").release();
-    int granted = 0;
-    for (int i = 0; i < 20; ++i) {
+    int granted = 0, granted_together = 0;
+    for (int i = 0; i < 40; ++i) {
         (void)look.sql("BEGIN");
         (void)look.sql("SELECT name FROM rowlock.lock WHERE name = 'n' FOR NO KEY UPDATE");
         std::jthread moment{[&] {
             std::this_thread::sleep_for(5ms);
             (void)look.sql("COMMIT");
         }};
-        granted += locks.try_acquire("n").has_value();
+        if (i % 2 == 0)
+            granted += locks.try_acquire("n").has_value();
+        else
+            granted_together += locks.try_acquire_all({"m", "n"}).has_value();
     }
     BOOST_TEST(granted > 10);
+    BOOST_TEST(granted_together > 10);
 }
 
 // The same where somebody has run out, and when who alone has the upgrade lock wants more.
