@@ -35,7 +35,7 @@ SQLHANDLE borrowed_handle::in_driver() const noexcept {
 }
 
 bool borrowed_handle::still_there() const noexcept {
-    const auto now_in_driver = in_driver();
+    auto* const now_in_driver = in_driver();
     if (!now_in_driver || now_in_driver != of_driver_) return false;
     SQLPOINTER now = nullptr;
     return SQL_SUCCEEDED(SQLGetStmtAttr(marked_.get(), marked_attribute, &now, SQL_IS_POINTER, nullptr)) &&
