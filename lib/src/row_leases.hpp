@@ -134,8 +134,8 @@ private:
     void session_gone(const member& m);
     static error_context about(const lock_request& r) { return {.lock_name = r.name, .backend = std::string{name}}; }
 
-    // Others are writing these rows at this moment; a commit or two, and it can be seen who has the lock. False: they take
-    // too long for that.
+    // Others are writing these rows at this moment; a commit or two, and it can be seen who has the lock. False: they
+    // take too long for that.
     static bool let_others_write(int tries, deadline d) {
         if (tries >= 20 || d.expired()) return false;
         std::this_thread::sleep_for(std::chrono::microseconds{200 * (tries + 1)});
