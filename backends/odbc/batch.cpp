@@ -112,9 +112,9 @@ void batch::set(std::size_t i, bytes value) {
 
 // --- running --------------------------------------------------------------------------------------------------------
 
-SQLRETURN batch::fetch(rows& into, SQLUSMALLINT columns) {
+SQLRETURN batch::fetch(rows& into, SQLUSMALLINT columns, canceler::watch& w) {
     SQLRETURN rc;
-    while (SQL_SUCCEEDED(rc = SQLFetch(handle_.get()))) {
+    while (SQL_SUCCEEDED(rc = w.during([&] { return SQLFetch(handle_.get()); }))) {
         auto& row = into.all_.emplace_back(columns);
         for (SQLUSMALLINT c = 1; c <= columns; ++c) {
             std::vector<SQLWCHAR> all;
@@ -139,18 +139,20 @@ SQLRETURN batch::fetch(rows& into, SQLUSMALLINT columns) {
 }
 
 // Errors may come behind any of the results.
-SQLRETURN batch::collect(rows& into) {
+SQLRETURN batch::collect(rows& into, canceler::watch& w) {
     auto text = prepared_ ? std::string{} : sql_;
-    auto rc = prepared_ ? SQLExecute(handle_.get())
-                        : SQLExecDirect(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()),
-                                        static_cast<SQLINTEGER>(text.size()));
+    auto rc = w.during([&] {
+        return prepared_ ? SQLExecute(handle_.get())
+                         : SQLExecDirect(handle_.get(), reinterpret_cast<SQLCHAR*>(text.data()),
+                                         static_cast<SQLINTEGER>(text.size()));
+    });
     while (is_success(rc)) {
         SQLSMALLINT columns = 0;
         if (rc != SQL_NO_DATA && SQL_SUCCEEDED(SQLNumResultCols(handle_.get(), &columns)) && columns > 0) {
-            rc = fetch(into, static_cast<SQLUSMALLINT>(columns));
+            rc = fetch(into, static_cast<SQLUSMALLINT>(columns), w);
             if (!is_success(rc)) return rc;
         }
-        rc = SQLMoreResults(handle_.get());
+        rc = w.during([&] { return SQLMoreResults(handle_.get()); });
         if (rc == SQL_NO_DATA) return rc;
     }
     return rc;
@@ -166,8 +168,8 @@ rows batch::execute(canceler& c, deadline d) {
     SQLRETURN rc = SQL_ERROR;
     bool asked = false;
     {
-        const canceler::watch watching{c, handle_.get(), d, {}};
-        rc = collect(found);
+        canceler::watch watching{c, handle_.get(), d, {}};
+        rc = collect(found, watching);
         asked = watching.asked();
     }
     if (is_success(rc)) {
@@ -178,8 +180,9 @@ rows batch::execute(canceler& c, deadline d) {
     const diagnostics why{handle_};
     SQLFreeStmt(handle_.get(), SQL_CLOSE);
     const bool broken = why.connection_broken() || connection_.is_dead();
+    const bool late = asked || why.ended();
     // Its owner goes on with it, and must not meet what is left of the cancellation.
-    if (asked && !broken && connection_.is_borrowed()) {
+    if (late && !broken && connection_.is_borrowed()) {
         connection_.settle();
         throw detail::no_answer{connection_.server() + ": there was no answer within the time allowed",
                                 why.context(connection_.backend())};
@@ -187,8 +190,8 @@ rows batch::execute(canceler& c, deadline d) {
     // FreeTDS has taken the parameters already, and would stumble over them the next time. To prepare it anew it needs
     // the connection.
     if (why.connection_busy()) ready_ = false;
-    if (asked || broken) {
-        connection_.abandon(asked ? "there was no answer within the time allowed" : why.text());
+    if (late || broken) {
+        connection_.abandon(late ? "there was no answer within the time allowed" : why.text());
         throw detail::no_answer{connection_.server() + ": " + connection_.last_words(),
                                 why.context(connection_.backend())};
     }

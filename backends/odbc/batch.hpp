@@ -94,8 +94,8 @@ private:
     batch(connection& c, std::string_view sql, unprepared);
     SQLRETURN prepare();
     rows execute(canceler& c, deadline d);
-    SQLRETURN collect(rows& into);
-    SQLRETURN fetch(rows& into, SQLUSMALLINT columns);
+    SQLRETURN collect(rows& into, canceler::watch& w);
+    SQLRETURN fetch(rows& into, SQLUSMALLINT columns, canceler::watch& w);
 
     connection& connection_;
     const std::string sql_;

@@ -67,17 +67,23 @@ bool connection::is_dead() const noexcept {
            dead == SQL_CD_TRUE;
 }
 
-void connection::settle() noexcept {
-    for (int i = 0; i < 3; ++i) {
+void connection::settle() {
+    constexpr int tries = 3;
+    for (int i = 0; i < tries; ++i) {
         statement_handle s;
         if (!SQL_SUCCEEDED(s.allocate(handle_))) return;
         (void)SQLSetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, number(5), SQL_IS_UINTEGER);
-        std::array<char, 9> text{"SELECT 1"};
+        auto text = "SELECT " + std::to_string(++settled_);
+        SQLINTEGER answer = 0;
         auto rc = SQLExecDirect(s.get(), reinterpret_cast<SQLCHAR*>(text.data()), SQL_NTS);
         if (SQL_SUCCEEDED(rc)) rc = SQLFetch(s.get());
+        if (SQL_SUCCEEDED(rc)) rc = SQLGetData(s.get(), 1, SQL_C_SLONG, &answer, sizeof answer, nullptr);
         while (SQL_SUCCEEDED(rc)) rc = SQLMoreResults(s.get());
-        if (rc == SQL_NO_DATA) return;
+        if (rc != SQL_NO_DATA) continue;  // the cancellation hit this one
+        if (answer != settled_) break;
+        return;
     }
+    abandon("a call was canceled, after which the driver gave no answer, or that to an earlier call");
 }
 
 void connection::allocate(statement_handle& s) const {
@@ -85,9 +91,10 @@ void connection::allocate(statement_handle& s) const {
         diagnostics{handle_}.fail("no more statements can be had of " + server_, backend_);
     // The owner of a connection may have set one for all its statements. Not set needlessly: see canceler.
     SQLULEN timeout = 0;
+    const auto wanted = static_cast<std::uintptr_t>(timeout_.count());
     if (SQL_SUCCEEDED(SQLGetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, &timeout, SQL_IS_UINTEGER, nullptr)) &&
-        timeout != 0)
-        (void)SQLSetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, nullptr, SQL_IS_UINTEGER);
+        timeout != wanted)
+        (void)SQLSetStmtAttr(s.get(), SQL_ATTR_QUERY_TIMEOUT, number(wanted), SQL_IS_UINTEGER);
 }
 
 bool connection::commits_by_itself() const noexcept {

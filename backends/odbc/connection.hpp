@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -59,9 +60,14 @@ public:
     [[nodiscard]] bool is_closed() const noexcept { return closed_; }
     /// Whether the driver knows it to be broken; asks nobody.
     [[nodiscard]] bool is_dead() const noexcept;
-    /// After a call that was canceled: takes what is left of the cancellation, which would hit the next call.
-    void settle() noexcept;
-    /// A statement that takes as long as it takes.
+    /// After a call that was canceled: takes what is left of the cancellation, which would hit the next call. FreeTDS
+    /// can take that for an answer, so that all that follow are one behind: then it must not be used any more.
+    void settle();
+    /// What the driver itself allows a statement that is made from now on, in whole seconds, rounded up: in case that
+    /// it does not heed SQLCancel. FreeTDS closes the connection where the server does not answer to a cancellation for
+    /// so long, which is what ends a call on a network that is dead.
+    void driver_timeout(std::chrono::milliseconds t) noexcept { timeout_ = std::chrono::ceil<std::chrono::seconds>(t); }
+    /// A statement that takes as long as it takes, or as `driver_timeout` has it.
     /// @throws connection_error there are no more
     void allocate(statement_handle& s) const;
     /// Whether a transaction begins only where one is begun (SQL_ATTR_AUTOCOMMIT).
@@ -77,6 +83,8 @@ private:
     const std::string_view backend_;
     std::string why_;
     bool closed_ = false;
+    std::chrono::seconds timeout_{0};
+    int settled_ = 0;
 };
 
 }  // namespace rowlock::odbc

@@ -72,8 +72,8 @@ void statement::bind_column(char* value, std::size_t size) {
         diagnostics{handle_}.fail("a column cannot be bound", connection_.backend());
 }
 
-SQLRETURN statement::fetch() {
-    const auto rc = SQLFetch(handle_.get());
+SQLRETURN statement::fetch(canceler::watch& w) {
+    const auto rc = w.during([&] { return SQLFetch(handle_.get()); });
     if (!SQL_SUCCEEDED(rc)) return rc;
     for (const auto& c : columns_)
         if (c.length == SQL_NULL_DATA) *c.value = '\0';
@@ -81,18 +81,18 @@ SQLRETURN statement::fetch() {
 }
 
 // With what it brings: rows, counts, messages. Some warn of what was expected, such as a wait that timed out.
-SQLRETURN statement::execute() {
+SQLRETURN statement::execute(canceler::watch& w) {
     for (const auto& c : columns_) *c.value = '\0';
-    auto rc = SQLExecute(handle_.get());
+    auto rc = w.during([&] { return SQLExecute(handle_.get()); });
     if (!is_success(rc)) return rc;
     if (!columns_.empty()) {
         do {
-            rc = fetch();
+            rc = fetch(w);
             if (!is_success(rc)) return rc;
             if (rc != SQL_NO_DATA && on_row_) on_row_();
         } while (rc != SQL_NO_DATA && on_row_);
     }
-    do rc = SQLMoreResults(handle_.get());
+    do rc = w.during([&] { return SQLMoreResults(handle_.get()); });
     while (SQL_SUCCEEDED(rc));
     return rc;
 }
@@ -103,8 +103,8 @@ statement::outcome statement::run(canceler& c, deadline d, const std::stop_token
     SQLRETURN rc = SQL_ERROR;
     bool asked = false;
     {
-        const canceler::watch watching{c, handle_.get(), d, stop};
-        rc = execute();
+        canceler::watch watching{c, handle_.get(), d, stop};
+        rc = execute(watching);
         asked = watching.asked();
     }
     if (is_success(rc)) {

@@ -45,9 +45,7 @@ public:
     /// Calls `f` for each row that it brings, with the columns filled. Otherwise there is at most one.
     statement& each_row(std::function<void()> f);
 
-    /// The driver's own timeout, in case that it does not heed SQLCancel; counts whole seconds, rounded up. FreeTDS
-    /// closes the connection where the server does not answer to a cancellation for so long, which is what ends a call
-    /// on a network that is dead.
+    /// Another one than its connection's, see there.
     statement& driver_timeout(std::chrono::milliseconds t);
 
     enum class outcome {
@@ -67,8 +65,8 @@ private:
               SQLLEN* length);
     void bind_column(char* value, std::size_t size);
     SQLRETURN prepare();
-    SQLRETURN execute();
-    SQLRETURN fetch();
+    SQLRETURN execute(canceler::watch& w);
+    SQLRETURN fetch(canceler::watch& w);
 
     connection& connection_;
     const std::string sql_;

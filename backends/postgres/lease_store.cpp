@@ -349,20 +349,20 @@ std::optional<detail::found_lease> lease_store::find(session& s, const lock_requ
                                milliseconds{rows.integer(0, 2)}};
 }
 
-wait_result lease_store::wait_for_queue(session_source& sessions, session& s, const keys& k, const wait_bound& w,
-                                        milliseconds operation_timeout) {
-    return wait_for_key(sessions, s, k.queue, false, w, operation_timeout);
+wait_result lease_store::wait_for_queue(session_source& sessions, const session_source::use& here, const keys& k,
+                                        const wait_bound& w, milliseconds operation_timeout) {
+    return wait_for_key(sessions, *here, k.queue, false, w, operation_timeout);
 }
 
-wait_result lease_store::wait_for_bell(session_source& sessions, session& s, const keys& k, bool shared,
-                                       const wait_bound& w, milliseconds operation_timeout) {
-    return wait_for_key(sessions, s, k.bell, shared, w, operation_timeout);
+wait_result lease_store::wait_for_bell(session_source& sessions, const session_source::use& here, const keys& k,
+                                       bool shared, const wait_bound& w, milliseconds operation_timeout) {
+    return wait_for_key(sessions, *here, k.bell, shared, w, operation_timeout);
 }
 
-detail::queue_place lease_store::wait_for_both(session_source& sessions, session& s, const keys& k, bool shared,
-                                               const wait_bound& w, milliseconds patience,
+detail::queue_place lease_store::wait_for_both(session_source& sessions, const session_source::use& here, const keys& k,
+                                               bool shared, const wait_bound& w, milliseconds patience,
                                                milliseconds operation_timeout) {
-    return postgres::wait_for_both(sessions, s, k.queue, k.bell, shared, w, patience, operation_timeout);
+    return postgres::wait_for_both(sessions, *here, k.queue, k.bell, shared, w, patience, operation_timeout);
 }
 
 }  // namespace rowlock::postgres

@@ -98,14 +98,14 @@ struct lease_store {
                                                                              deadline d) const;
 
     /// All wait in the server, as `wait_for_key` and `wait_for_both`.
-    [[nodiscard]] static detail::wait_result wait_for_queue(session_source& sessions, session& s, const keys& k,
-                                                            const wait_bound& w,
+    [[nodiscard]] static detail::wait_result wait_for_queue(session_source& sessions, const session_source::use& here,
+                                                            const keys& k, const wait_bound& w,
                                                             std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static detail::wait_result wait_for_bell(session_source& sessions, session& s, const keys& k,
-                                                           bool shared, const wait_bound& w,
+    [[nodiscard]] static detail::wait_result wait_for_bell(session_source& sessions, const session_source::use& here,
+                                                           const keys& k, bool shared, const wait_bound& w,
                                                            std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static detail::queue_place wait_for_both(session_source& sessions, session& s, const keys& k,
-                                                           bool shared, const wait_bound& w,
+    [[nodiscard]] static detail::queue_place wait_for_both(session_source& sessions, const session_source::use& here,
+                                                           const keys& k, bool shared, const wait_bound& w,
                                                            std::chrono::milliseconds patience,
                                                            std::chrono::milliseconds operation_timeout);
 };

@@ -12,6 +12,7 @@
 #include "lease_store.hpp"
 #include "opening.hpp"
 #include "resource_name.hpp"
+#include "session_wait.hpp"
 
 namespace rowlock::sqlserver {
 namespace {

@@ -4,6 +4,7 @@
 #include "applock_backend.hpp"
 #include "permit_search.hpp"
 #include "resource_name.hpp"
+#include "session_wait.hpp"
 
 namespace rowlock::sqlserver {
 namespace {

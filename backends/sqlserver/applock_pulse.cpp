@@ -7,9 +7,7 @@
 
 #include <rowlock/error.hpp>
 
-#include <no_answer.hpp>
 #include <odbc/errand.hpp>
-#include <wait_time.hpp>
 
 namespace rowlock::sqlserver {
 namespace {
@@ -36,19 +34,6 @@ boot_clock::time_point applock_pulse::beat() {
         }
     }
     return sessions_.holds_any() ? boot_clock::now() + interval : boot_clock::time_point::max();
-}
-
-bool wait_for_applock(applock_pool& sessions, const std::shared_ptr<applock_pool::member>& at,
-                      const std::string& resource, std::string_view mode, const wait_bound& w,
-                      std::chrono::milliseconds operation_timeout) {
-    const auto got = std::make_shared<bool>(false);
-    odbc::errand call{[=] {
-        *got = at->s.get(resource, mode, detail::wait_time(w.until), detail::later(w.until, operation_timeout / 2),
-                         w.stop);
-    }};
-    if (call.done(w, operation_timeout)) return *got;
-    sessions.give_up(at, silent);
-    throw detail::no_answer{silent, {}};
 }
 
 void close_all(applock_pool& sessions, std::vector<left_over> held, std::chrono::milliseconds patience) noexcept {

@@ -40,14 +40,6 @@ private:
     detail::worker worker_{[this] { return beat(); }};  // last: it ends first
 };
 
-/// Takes an applock in a session that nobody else uses meanwhile; false: the wait is over. Blocks until `w` is over
-/// and, where the server does not answer, `operation_timeout` longer.
-/// @throws no_answer the session is gone
-/// @throws deadlock_detected, connection_error
-[[nodiscard]] bool wait_for_applock(applock_pool& sessions, const std::shared_ptr<applock_pool::member>& at,
-                                    const std::string& resource, std::string_view mode, const wait_bound& w,
-                                    std::chrono::milliseconds operation_timeout);
-
 /// Gives back whatever the sessions hold, closes them, and waits `patience` for that at most: a driver that hangs is
 /// left to itself.
 struct left_over {

@@ -5,6 +5,7 @@
 #include <rowlock/error.hpp>
 
 #include <no_answer.hpp>
+#include <wait_time.hpp>
 
 namespace rowlock::sqlserver {
 namespace {
@@ -30,7 +31,7 @@ constexpr int refused = -999;
 constexpr int none = -1000;  // none of its own: the driver brought no return value
 }  // namespace code
 
-constexpr SQLINTEGER for_ever = -1;
+constexpr std::chrono::seconds to_answer{5};
 
 }  // namespace
 
@@ -65,9 +66,20 @@ void applock_session::bind(std::string_view owner) {
 
 bool applock_session::get(std::string_view resource, std::string_view mode,
                           std::optional<std::chrono::milliseconds> wait, deadline d, const std::stop_token& stop) {
+    const auto until = wait ? deadline::after(*wait) : deadline::never();
+    for (auto part = wait;; part = detail::wait_time(until)) {
+        if (get_within(resource, mode, std::min<std::chrono::milliseconds>(part.value_or(longest_wait), longest_wait),
+                       d, stop))
+            return true;
+        if (until.expired() || d.expired() || stop.stop_requested()) return false;
+    }
+}
+
+bool applock_session::get_within(std::string_view resource, std::string_view mode, std::chrono::milliseconds wait,
+                                 deadline d, const std::stop_token& stop) {
     resource_.assign(resource);
     mode_.assign(mode);
-    wait_ms_ = wait ? static_cast<SQLINTEGER>(wait->count()) : for_ever;
+    wait_ms_ = static_cast<SQLINTEGER>(wait.count());
     code_ = code::none;
     auto& s = wait_ms_ == 0 ? get_ : waiting_get();
     for (int tries = 1; s.run(canceler_, d, stop) == odbc::statement::outcome::ended || code_ == code::canceled;
@@ -104,6 +116,7 @@ odbc::statement& applock_session::waiting_get() {
     if (!waiting_get_) {
         waiting_get_.emplace(connection_, get_applock);
         waiting_get_->result(code_).parameter(resource_).parameter(mode_).parameter(owner_).parameter(wait_ms_);
+        waiting_get_->driver_timeout(longest_wait + to_answer);
     }
     return *waiting_get_;
 }
@@ -175,6 +188,7 @@ void applock_session::ask_for(std::string_view sql, deadline d, const std::funct
 
 void applock_session::driver_timeout(std::chrono::milliseconds t) {
     to_find_out_ = std::max(to_find_out_, t);
+    connection_.driver_timeout(t);
     for (auto* const s : {&get_, &release_, &ask_mode_, &ask_}) s->driver_timeout(t);
 }
 

@@ -46,8 +46,13 @@ public:
     applock_session(SQLHDBC theirs, odbc::canceler& c, std::string_view backend,
                     std::string_view owner = applock_owner::session);
 
+    /// How long the server is waited for at most before it is asked again. So a wait hears within that and the driver's
+    /// timeout that its connection is dead, and a driver that lost its way in a cancellation lets go of it. Who waits
+    /// for longer loses his place in the queue.
+    static constexpr std::chrono::seconds longest_wait{30};
+
     /// Takes an applock. False: somebody else has it; then nothing is held of it.
-    /// @param wait how long the server waits; empty: for ever; 0: not at all
+    /// @param wait how long to wait; empty: for ever; 0: not at all
     /// @param d bound on the whole; it is not waited for the server's answer much beyond it
     /// @param stop ends the wait; then it is false, too
     /// @throws no_answer the session is not usable any more
@@ -96,6 +101,8 @@ public:
 
 private:
     void bind(std::string_view owner);
+    [[nodiscard]] bool get_within(std::string_view resource, std::string_view mode, std::chrono::milliseconds wait,
+                                  deadline d, const std::stop_token& stop);
     [[nodiscard]] bool refused_get(bool waited, deadline d);
     odbc::statement& waiting_get();
     [[noreturn]] void give_up(const char* why);
@@ -115,7 +122,7 @@ private:
     odbc::statement release_;
     odbc::statement ask_mode_;
     odbc::statement ask_;
-    std::optional<odbc::statement> waiting_get_;  ///< has no driver's timeout: it waits as long as it is told to
+    std::optional<odbc::statement> waiting_get_;  ///< has a driver's timeout of its own
 };
 
 /// Undoes what was taken on the way to something that failed. If that cannot be done, the session goes, and all with

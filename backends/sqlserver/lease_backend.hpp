@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <rowlock/options.hpp>
+
 #include <row_leases.hpp>
 
 #include "lease_store.hpp"
@@ -12,7 +14,7 @@ namespace rowlock::sqlserver {
 class lease_backend final : public detail::row_leases<lease_store> {
 public:
     /// Connects when it is first used.
-    lease_backend(const std::string& connection_string, const std::string& schema);
+    lease_backend(const std::string& connection_string, const options& opt);
 };
 
 }  // namespace rowlock::sqlserver

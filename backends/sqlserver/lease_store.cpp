@@ -1,11 +1,12 @@
 #include "lease_store.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include <joined.hpp>
-#include <wait_time.hpp>
 
 #include "first_token.hpp"
+#include "session_wait.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
@@ -262,11 +263,21 @@ void check_pin(std::int64_t answer, bool grantable) {
                            {.backend = std::string{lease_store::name}, .native_code = static_cast<int>(answer)}};
 }
 
-wait_result wait_for(applock_session& s, std::string_view resource, std::string_view mode, const wait_bound& w,
-                     milliseconds operation_timeout) {
-    const auto d = detail::later(w.until, operation_timeout);
-    if (!s.get(resource, mode, detail::wait_time(w.until), d, w.stop)) return wait_result::ended;
+// Exclusively, or shared with others who wait.
+std::string_view mode_for(bool shared) { return shared ? applock_mode::shared : applock_mode::exclusive; }
+
+wait_result get(lease_session& s, std::string_view resource, std::string_view mode, const wait_bound& w,
+                milliseconds operation_timeout) {
+    if (!get_while(s, resource, mode, w, operation_timeout)) return wait_result::ended;
     return s.waited() ? wait_result::granted : wait_result::at_once;
+}
+
+wait_result wait_for(lease_store::source& sessions, const lease_store::source::use& here, const std::string& resource,
+                     std::string_view mode, const wait_bound& w, milliseconds operation_timeout) {
+    const auto got = std::make_shared<wait_result>(wait_result::ended);
+    wait_aside(sessions, here.who(), w, operation_timeout,
+               [=](lease_session& s) { *got = get(s, resource, mode, w, operation_timeout); });
+    return *got;
 }
 
 }  // namespace
@@ -347,26 +358,30 @@ std::optional<detail::found_lease> lease_store::find(session& s, const lock_requ
                                milliseconds{rows.integer(0, 2)}};
 }
 
-wait_result lease_store::wait_for_queue(source&, session& s, const keys& k, const wait_bound& w,
+wait_result lease_store::wait_for_queue(source& sessions, const source::use& here, const keys& k, const wait_bound& w,
                                         milliseconds operation_timeout) {
-    return wait_for(s, k.queue, applock_mode::exclusive, w, operation_timeout);
+    return wait_for(sessions, here, k.queue, mode_for(false), w, operation_timeout);
 }
 
-wait_result lease_store::wait_for_bell(source&, session& s, const keys& k, bool shared, const wait_bound& w,
-                                       milliseconds operation_timeout) {
-    return wait_for(s, k.bell, shared ? applock_mode::shared : applock_mode::exclusive, w, operation_timeout);
+wait_result lease_store::wait_for_bell(source& sessions, const source::use& here, const keys& k, bool shared,
+                                       const wait_bound& w, milliseconds operation_timeout) {
+    return wait_for(sessions, here, k.bell, mode_for(shared), w, operation_timeout);
 }
 
-detail::queue_place lease_store::wait_for_both(source& sessions, session& s, const keys& k, bool shared,
+detail::queue_place lease_store::wait_for_both(source& sessions, const source::use& here, const keys& k, bool shared,
                                                const wait_bound& w, milliseconds patience,
                                                milliseconds operation_timeout) {
-    const auto queue = wait_for_queue(sessions, s, k, w, operation_timeout);
-    if (queue == wait_result::ended) return {};
-    const wait_bound shorter{std::min(w.until, deadline::after(patience)), w.stop};
-    const auto bell = wait_for_bell(sessions, s, k, shared, shorter, operation_timeout);
-    return {.head = true,
-            .bell = bell != wait_result::ended,
-            .at_once = queue == wait_result::at_once && bell == wait_result::at_once};
+    const auto place = std::make_shared<detail::queue_place>();
+    wait_aside(sessions, here.who(), w, operation_timeout, [=](lease_session& s) {
+        const auto queue = get(s, k.queue, mode_for(false), w, operation_timeout);
+        if (queue == wait_result::ended) return;
+        const wait_bound shorter{std::min(w.until, deadline::after(patience)), w.stop};
+        const auto bell = get(s, k.bell, mode_for(shared), shorter, operation_timeout);
+        *place = {.head = true,
+                  .bell = bell != wait_result::ended,
+                  .at_once = queue == wait_result::at_once && bell == wait_result::at_once};
+    });
+    return *place;
 }
 
 }  // namespace rowlock::sqlserver

@@ -74,14 +74,15 @@ struct lease_store {
     }
 
     using source = detail::connection_source<session>;
-    [[nodiscard]] static detail::wait_result wait_for_queue(source& sessions, session& s, const keys& k,
+    [[nodiscard]] static detail::wait_result wait_for_queue(source& sessions, const source::use& here, const keys& k,
                                                             const wait_bound& w,
                                                             std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static detail::wait_result wait_for_bell(source& sessions, session& s, const keys& k, bool shared,
-                                                           const wait_bound& w,
+    [[nodiscard]] static detail::wait_result wait_for_bell(source& sessions, const source::use& here, const keys& k,
+                                                           bool shared, const wait_bound& w,
                                                            std::chrono::milliseconds operation_timeout);
-    [[nodiscard]] static detail::queue_place wait_for_both(source& sessions, session& s, const keys& k, bool shared,
-                                                           const wait_bound& w, std::chrono::milliseconds patience,
+    [[nodiscard]] static detail::queue_place wait_for_both(source& sessions, const source::use& here, const keys& k,
+                                                           bool shared, const wait_bound& w,
+                                                           std::chrono::milliseconds patience,
                                                            std::chrono::milliseconds operation_timeout);
 };
 

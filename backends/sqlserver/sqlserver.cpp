@@ -75,7 +75,7 @@ provider applock(const std::string& connection_string, options opt) {
 provider leases(const std::string& connection_string, options opt) {
     detail::check(opt);
     schema{std::make_unique<sqlserver_target>(connection_string, opt)}.check();
-    auto b = std::make_unique<lease_backend>(completed(connection_string, opt.owner), opt.schema);
+    auto b = std::make_unique<lease_backend>(completed(connection_string, opt.owner), opt);
     return provider{std::move(b), std::move(opt)};
 }
 

@@ -68,8 +68,7 @@ public:
     /// Whether any session holds a lock.
     [[nodiscard]] bool holds_any() const;
 
-    /// Somebody cannot be waited for who uses it: takes it out, and tells whom it concerns. Who uses it keeps it alive.
-    void give_up(const std::shared_ptr<member>& m, const std::string& why) noexcept;
+    void give_up(const std::shared_ptr<member>& m, const std::string& why) noexcept override;
     /// Takes all out, without telling anybody.
     [[nodiscard]] std::vector<std::shared_ptr<member>> take_all() noexcept;
 

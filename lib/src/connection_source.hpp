@@ -88,6 +88,10 @@ public:
         return without_locks({.until = d}, std::chrono::ceil<std::chrono::milliseconds>(d.remaining()));
     }
 
+    /// Somebody cannot be waited for who uses it: takes it out, and tells whom it concerns. Who uses it keeps it alive.
+    /// Does nothing where the session is the caller's.
+    virtual void give_up(const std::shared_ptr<member>&, const std::string& /*why*/) noexcept {}
+
     /// Whether `without_locks()` would have one at once.
     [[nodiscard]] virtual bool has_spare() const { return false; }
 

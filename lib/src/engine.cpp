@@ -133,6 +133,10 @@ std::optional<grant> engine::obtain(const lock_request& r, const wait_bound& w) 
     } catch (const in_doubt_error&) {
         keeper_.owe(r);
         throw;
+    } catch (const connection_error&) {
+        if (r.queued) keeper_.owe(r);
+        if (w.stop.stop_requested()) cancel();  // how the wait ended does not matter any more
+        throw;
     } catch (...) {
         if (r.queued) keeper_.owe(r);
         throw;

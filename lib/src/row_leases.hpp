@@ -52,9 +52,10 @@ namespace rowlock::detail {
 ///  - `waits_at_once`: to wait costs no more than to try, so that who knows that it is busy need not;
 ///  - `tells_of_breaks`: every provider is told of them; otherwise this one, and others when they renew;
 ///  - `release_bell(s, mode, keys)`, `leave_queue(s, keys)`, and `unlock_all(s, keys)`: whatever a wait has taken;
-///  - `wait_for_queue(sessions, s, keys, bound, timeout)` and `wait_for_bell(sessions, s, keys, shared, bound,
-///    timeout)`, which wait in the server: a `wait_result`; and `wait_for_both(sessions, s, keys, shared, bound,
-///    patience, timeout)`, one after the other, but no longer than `patience` for the bell: a `queue_place`.
+///  - `wait_for_queue(sessions, use, keys, bound, timeout)` and `wait_for_bell(sessions, use, keys, shared, bound,
+///    timeout)`, which wait in the server: a `wait_result`; and `wait_for_both(sessions, use, keys, shared, bound,
+///    patience, timeout)`, one after the other, but no longer than `patience` for the bell: a `queue_place`. Where they
+///    throw `no_answer`, the session is not to be looked at again.
 ///
 /// Its members are in row_leases_taking.hpp, _waiting and _holding, for the one source that instantiates it.
 template <class Store>

@@ -32,7 +32,7 @@ public:
     }
 
     bool granted = false;
-    bool left = false;  ///< it was given back by the statement that took the lease
+    bool left = false;  ///< it was given back by the statement that took the lease, or went with its session
 
 private:
     const Store& store_;
@@ -82,15 +82,24 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
     using namespace std::chrono_literals;
     const auto k = store_.keys_of(r.name);
     place_in_queue place{store_, *here, k, timeout};
+    const auto waiting = [&place](auto wait) {
+        try {
+            return wait();
+        } catch (const no_answer&) {  // its driver may still be at it
+            place.left = true;
+            throw;
+        }
+    };
 
     // Permits, upgrade locks and those who share beside them come free one by one, which no bell tells.
     const bool bell_tells = r.mode == lock_mode::exclusive || r.mode == lock_mode::shared;
     const bool shared = r.mode == lock_mode::shared;
     queue_place has;
     if (bell_tells)  // mostly the holder gives way soon, and it does not matter when its lease would run out
-        has = store_.wait_for_both(*sessions_, *here, k, shared, w, 10ms, timeout);
+        has = waiting([&] { return store_.wait_for_both(*sessions_, here, k, shared, w, 10ms, timeout); });
     else
-        has.head = store_.wait_for_queue(*sessions_, *here, k, w, timeout) != wait_result::ended;
+        has.head =
+            waiting([&] { return store_.wait_for_queue(*sessions_, here, k, w, timeout); }) != wait_result::ended;
     if (!has.head) return std::nullopt;
 
     bool at_once = has.at_once;
@@ -112,7 +121,8 @@ std::optional<grant> row_leases<Store>::queue_in_server(const use& here, const l
         if (bell_tells && !has.bell) {
             const auto look_again = deadline::after(std::max<std::chrono::milliseconds>(tried.expires_in + 1ms, 10ms));
             const wait_bound patience{std::min(w.until, look_again), w.stop};
-            has.bell = store_.wait_for_bell(*sessions_, *here, k, shared, patience, timeout) != wait_result::ended;
+            has.bell = waiting([&] { return store_.wait_for_bell(*sessions_, here, k, shared, patience, timeout); }) !=
+                       wait_result::ended;
             if (!has.bell && w.over()) break;
             rang = has.bell;
         } else {

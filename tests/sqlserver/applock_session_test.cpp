@@ -61,6 +61,27 @@ BOOST_FIXTURE_TEST_CASE(free_and_busy, server) {
     BOOST_TEST(two.try_get("n", mode::exclusive, soon()));
 }
 
+// How a wait hears that its connection is dead.
+BOOST_FIXTURE_TEST_CASE(a_long_wait_asks_again_and_goes_on, server) {
+    auto one = connect(), two = connect();
+    BOOST_REQUIRE(one.try_get("n", mode::exclusive, soon()));
+    bool got = false;
+    std::jthread waiter{[&] { got = two.get("n", mode::exclusive, std::nullopt, deadline::never()); }};
+    BOOST_REQUIRE(somebody_waits());
+    const auto since = [&] {
+        return sql(
+            "SELECT query_start FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event_type = 'Lock'");
+    };
+    const auto first = since();
+    std::this_thread::sleep_for(applock_session::longest_wait + 1s);
+    BOOST_TEST(somebody_waits());
+    BOOST_TEST(since() != first);
+    one.release("n", soon());
+    waiter.join();
+    BOOST_TEST(got);
+}
+
 BOOST_FIXTURE_TEST_CASE(modes_go_together_as_the_manual_says, server) {
     auto one = connect(), two = connect();
     const std::string_view all[] = {mode::shared, mode::update, mode::intent_exclusive, mode::exclusive};
