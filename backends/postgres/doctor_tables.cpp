@@ -20,6 +20,10 @@ WITH needed (kind, name, privilege) AS (VALUES
   UNION ALL
   SELECT 'lock', 'USAGE ON SCHEMA ' || $1 FROM pg_catalog.pg_namespace
   WHERE nspname = $1 AND NOT has_schema_privilege(oid, 'USAGE')
+  UNION ALL
+  SELECT 'lock', 'EXECUTE ON FUNCTION ' || $1 || '.' || p.proname
+  FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS s ON s.oid = p.pronamespace
+  WHERE s.nspname = $1 AND p.proname = 'wait_in_line' AND NOT has_function_privilege(p.oid, 'EXECUTE')
 )
 SELECT coalesce(string_agg(text, ', ' ORDER BY text) FILTER (WHERE kind = 'lock'), ''),
        coalesce(string_agg(text, ', ' ORDER BY text) FILTER (WHERE kind = 'operate'), ''), current_user::text

@@ -11,7 +11,8 @@ std::string field(const PGresult* r, int code) {
 // As migrations/postgres and docs/operating.md have it.
 constexpr auto grants =
     "GRANT USAGE ON SCHEMA rowlock TO role; GRANT SELECT ON ALL TABLES IN SCHEMA rowlock TO role; GRANT INSERT, UPDATE "
-    "ON rowlock.lock, rowlock.part TO role; GRANT UPDATE (one) ON rowlock.floor TO role; to break and purge also GRANT "
+    "ON rowlock.lock, rowlock.part TO role; GRANT UPDATE (one) ON rowlock.floor TO role; GRANT EXECUTE ON FUNCTION "
+    "rowlock.wait_in_line TO role; to break and purge also GRANT "
     "INSERT ON rowlock.break TO role; GRANT "
     "UPDATE ON rowlock.floor TO role; GRANT DELETE ON rowlock.lock, rowlock.part TO role";
 

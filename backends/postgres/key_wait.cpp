@@ -37,37 +37,12 @@ EXCEPTION WHEN lock_not_available OR query_canceled THEN
 END $rowlock$;
 SHOW rowlock_wait.outcome)sql";
 
-// The same for the queue, and then for the bell, which tells whether somebody had to be waited for. {patience}: an
-// expression of milliseconds. The first two conditions never hold.
-constexpr auto both_until_ended = R"sql(
-SET LOCAL lock_timeout = {wait};
-SET LOCAL rowlock_wait.outcome = 'ended';
-DO $rowlock$ BEGIN BEGIN
-  PERFORM set_config('rowlock_wait.outcome',
-                     CASE WHEN CASE WHEN NOT pg_try_advisory_lock({queue}) THEN pg_advisory_lock({queue}) IS NULL END
-                          THEN NULL
-                          WHEN set_config('lock_timeout', {patience}, true) IS NULL THEN NULL
-                          WHEN pg_try_advisory_lock{shared}({bell}) THEN 'at once'
-                          WHEN pg_advisory_lock{shared}({bell}) IS NOT NULL THEN 'granted' END, true);
-EXCEPTION WHEN lock_not_available OR query_canceled THEN
-  PERFORM set_config('rowlock_wait.outcome', 'ended', true);
-END;
-EXCEPTION WHEN lock_not_available OR query_canceled THEN
-END $rowlock$;
-SHOW rowlock_wait.outcome)sql";
+// queue, bell, shared or not, how long to wait for both and for the bell in milliseconds. See migrations/postgres.
+constexpr statement in_line{"rowlock_wait_in_line", R"sql(
+SELECT rowlock.wait_in_line($1, $2, $3::bigint <> 0, $4, $5))sql"};
 
-// What is left of the wait, if that is less.
-constexpr auto shorter_patience =
-    "greatest(1, least({longest}, {wait} - round(extract(epoch FROM clock_timestamp() - statement_timestamp()) * "
-    "1000)))"
-    "::text";
-
-filled with_bound(const char* text, bool shared, const wait_bound& w) {
-    filled f{text};
-    f.put("{shared}", std::string{shared ? "_shared" : ""})
-        .put("{wait}", std::to_string(wait_time(w.until).value_or(0ms).count()));
-    return f;
-}
+// 0: for ever.
+std::int64_t bound_of(const wait_bound& w) { return wait_time(w.until).value_or(0ms).count(); }
 
 // Of an answer that says that it was granted.
 bool at_once(const result& answer) { return answer.bytes(0, 0) == "at once"; }
@@ -92,7 +67,12 @@ wait_result wait_for_key(session_source& sessions, session& s, std::int64_t key,
     const bool can_end = !w.until.is_never() || w.stop.stop_possible();
     const auto send = [&](deadline d) {
         if (can_end || shared)
-            s.send_script(with_bound(until_ended, shared, w).put("{key}", key).text(), d);
+            s.send_script(filled{until_ended}
+                              .put("{shared}", std::string{shared ? "_shared" : ""})
+                              .put("{wait}", std::to_string(bound_of(w)))
+                              .put("{key}", key)
+                              .text(),
+                          d);
         else
             s.send(exclusive_for_ever, d, key);
     };
@@ -106,16 +86,9 @@ wait_result wait_for_key(session_source& sessions, session& s, std::int64_t key,
 detail::queue_place wait_for_both(session_source& sessions, session& s, std::int64_t queue, std::int64_t bell,
                                   bool shared, const wait_bound& w, std::chrono::milliseconds patience,
                                   std::chrono::milliseconds operation_timeout) {
-    const auto longest = std::to_string(patience.count());
-    const auto script =
-        with_bound(both_until_ended, shared, w)
-            .put("{patience}", w.until.is_never()
-                                   ? "'" + longest + "'"
-                                   : with_bound(shorter_patience, shared, w).put("{longest}", longest).text())
-            .put("{queue}", queue)
-            .put("{bell}", bell)
-            .text();
-    const auto send = [&](deadline d) { s.send_script(script, d); };
+    const auto send = [&](deadline d) {
+        s.send(in_line, d, queue, bell, std::int64_t{shared}, bound_of(w), std::int64_t{patience.count()});
+    };
     const auto answer = wait_in_server(sessions, s, send, w, operation_timeout);
     if (!answer) return {};
     if (!ended(*answer)) return {.head = true, .bell = true, .at_once = at_once(*answer)};

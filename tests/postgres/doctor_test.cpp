@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(a_healthy_server_has_a_clean_bill) {
         }
     }
     check("postgresql+lease:" + server.tcp_conninfo(database), "vanished clients", severity::good, "within 11 s");
-    check(lease, "schema", severity::good, "rowlock, 0001_locks");
+    check(lease, "schema", severity::good, "rowlock, 0002_waits");
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_reached) {
@@ -98,7 +98,11 @@ BOOST_AUTO_TEST_CASE(privileges) {
                some.remedy);
     (void)sql("GRANT INSERT, UPDATE ON rowlock.part TO " + role + "; GRANT UPDATE (one) ON rowlock.floor TO " + role);
     check(theirs, "privileges", severity::good, "may lock, but not break or purge");
-    check(theirs, "schema", severity::good, "0001_locks");
+    check(theirs, "schema", severity::good, "0002_waits");
+    (void)sql("REVOKE EXECUTE ON FUNCTION rowlock.wait_in_line FROM public");
+    BOOST_TEST(find(theirs, "privileges").remedy.ends_with("EXECUTE ON FUNCTION rowlock.wait_in_line"));
+    (void)sql("GRANT EXECUTE ON FUNCTION rowlock.wait_in_line TO " + role);
+    check(theirs, "privileges", severity::good, "may lock, but not break or purge");
 }
 
 BOOST_AUTO_TEST_CASE(settings_of_the_database) {
@@ -200,7 +204,7 @@ BOOST_AUTO_TEST_CASE(standbys) {
 }
 
 BOOST_AUTO_TEST_CASE(without_plpgsql) {
-    (void)sql("DROP EXTENSION plpgsql");
+    (void)sql("DROP EXTENSION plpgsql CASCADE");
     check(lease, "plpgsql", severity::problem, "nobody can wait");
 }
 

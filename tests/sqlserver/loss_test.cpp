@@ -159,7 +159,7 @@ BOOST_FIXTURE_TEST_CASE(a_wait_on_a_silent_network_ends, stand_in) {
     const auto held = others.acquire("n");
     std::stop_source stop;
     auto waiter = rowlock::test::in_background([&] {
-        return rowlock::test::throws<rowlock::connection_error>([&] { (void)locks.acquire("n", stop.get_token()); });
+        return rowlock::test::throws<rowlock::cancelled>([&] { (void)locks.acquire("n", stop.get_token()); });
     });
     BOOST_TEST(rowlock::test::eventually([&] {
         return server.sql(database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "1";
