@@ -98,7 +98,7 @@ const lease_statements& statements_of(const std::string& connection_string) {
     return known
         .emplace(
             connection_string,
-            lease_statements{.take = only(heard, {"@head int", "provider = @provider, number = @number, owner ="}),
+            lease_statements{.take = only(heard, {"@head int", "number = @number, owner = @owner"}),
                              .release = only(heard, {"SET expires_at = '0001-01-01'", "@ring", "sp_releaseapplock"})})
         .first->second;
 }
