@@ -158,9 +158,8 @@ BOOST_FIXTURE_TEST_CASE(a_wait_on_a_silent_network_ends, stand_in) {
     auto others = rowlock::sqlserver::applock(server.odbc_connection_string(database));
     const auto held = others.acquire("n");
     std::stop_source stop;
-    auto waiter = rowlock::test::in_background([&] {
-        return rowlock::test::throws<rowlock::cancelled>([&] { (void)locks.acquire("n", stop.get_token()); });
-    });
+    auto waiter = rowlock::test::in_background(
+        [&] { return rowlock::test::throws<rowlock::cancelled>([&] { (void)locks.acquire("n", stop.get_token()); }); });
     BOOST_TEST(rowlock::test::eventually([&] {
         return server.sql(database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "1";
     }));
