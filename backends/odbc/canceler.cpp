@@ -18,6 +18,13 @@ constexpr auto to_begin = 10ms;
 constexpr auto look_again = 1ms;
 constexpr auto stays_awake = 500ms;
 
+// A system call once for each thread. In the child of a fork it is that of the parent's: then it cannot be seen whether
+// the call sleeps, see call_state.
+pid_t this_thread() {
+    static thread_local const pid_t id = gettid();
+    return id;
+}
+
 boot_clock::time_point on_boot_clock(deadline d) {
     if (d.is_never()) return boot_clock::time_point::max();
     const auto now = boot_clock::now();
@@ -50,7 +57,7 @@ void canceler::watch::begin() {
     {
         const std::lock_guard lock{by_.mutex_};
         in_call_ = true;
-        caller_ = gettid();
+        caller_ = this_thread();
         at = at_;
     }
     by_.worker_.run_by(at);

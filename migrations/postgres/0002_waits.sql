@@ -1,5 +1,5 @@
--- rowlock, step 2: how leases are waited for. In a function, which a session parses and plans once; as a block of its
--- own it took the server longer than all the rest of a hand-over.
+-- rowlock, step 2: how leases are waited for. In a function, which a session parses and plans once; a block of its own is
+-- parsed and planned for every wait.
 --
 -- A role that locks needs this, which PostgreSQL grants to everybody unless told otherwise:
 --   GRANT EXECUTE ON FUNCTION rowlock.wait_in_line TO app;
