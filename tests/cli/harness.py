@@ -23,6 +23,9 @@ import xml.etree.ElementTree as xml
 
 ROWLOCK = None  # path of the binary, set by main()
 PATIENCE = 30.0  # how long a condition may take on a busy machine before that is a failure
+# A lease that only renewals keep, and a time that is longer. Other work on the machine delays a renewal's write to the
+# disk by half a second now and then; that must not look like a lease that was not renewed.
+KEPT, OUTLASTED = 2, 5  # seconds
 
 BUSY, LOST, USAGE, DATABASE = 75, 74, 64, 69
 

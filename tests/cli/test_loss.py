@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from harness import LOST, CommandTest, children_of, is_alive, main, stat_of, wait_until
+from harness import BUSY, KEPT, LOST, OUTLASTED, CommandTest, children_of, is_alive, main, stat_of, wait_until
 
 
 class Loss(CommandTest):
@@ -13,9 +13,10 @@ class Loss(CommandTest):
 
     def test_control_a_lease_is_renewed_while_nothing_happens(self):
         began = time.monotonic()
-        job = self.start("run", "--ttl", "300ms", "nightly", "--", *self.waiting_job(status=3))
+        job = self.start("run", "--ttl", f"{KEPT}s", "nightly", "--", *self.waiting_job(status=3))
         self.text_of("started")
-        wait_until(lambda: time.monotonic() - began > 1.2, "four times the lease have passed")
+        wait_until(lambda: time.monotonic() - began > OUTLASTED or job.poll() is not None, "more than the lease has passed")
+        self.assertIsNone(job.poll(), job.err.read_text())
         self.open_gate("gate")
         self.assertEqual(self.end_of(job).returncode, 3)
         self.assertEqual(job.err.read_text(), "")
@@ -119,12 +120,12 @@ class Loss(CommandTest):
         self.assertEqual(self.end_of(job).returncode, 3)
 
     def test_only_the_keeper_is_stopped(self):
-        job = self.start("run", "--ttl", "500ms", "nightly", "--", *self.waiting_job(status=3))
+        job = self.start("run", "--ttl", f"{KEPT}s", "nightly", "--", *self.waiting_job(status=3))
         self.text_of("started")
         keeper = self.keeper_of(job)
         os.kill(keeper, signal.SIGSTOP)
         # Rowlock does not leave it at that.
-        self.rowlock("run", "--wait", "1s", "nightly", "--", "true", expect=75)
+        self.rowlock("run", "--wait", f"{OUTLASTED}s", "nightly", "--", "true", expect=BUSY)
         self.open_gate("gate")
         self.assertEqual(self.end_of(job).returncode, 3)
 

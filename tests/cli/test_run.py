@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import harness
-from harness import BUSY, USAGE, CommandTest, is_alive, main, wait_until
+from harness import BUSY, KEPT, OUTLASTED, USAGE, CommandTest, is_alive, main, wait_until
 
 
 class ExitStatus(CommandTest):
@@ -185,10 +185,10 @@ class HoldAtLeast(CommandTest):
         self.assertGreaterEqual(time.monotonic() - began, 0.7)
 
     def test_it_is_held_and_renewed_meanwhile(self):
-        holder = self.start("run", "--ttl", "300ms", "--hold-at-least", "1h", "nightly", "--", "touch", "ran")
+        holder = self.start("run", "--ttl", f"{KEPT}s", "--hold-at-least", "1h", "nightly", "--", "touch", "ran")
         wait_until(self.path("ran").exists, "the command ran")
         wait_until(lambda: not [p for p in self.marked() if self.comm(p) == "touch"], "the command has ended")
-        self.rowlock("run", "--wait", "1s", "nightly", "--", "true", expect=BUSY)
+        self.rowlock("run", "--wait", f"{OUTLASTED}s", "nightly", "--", "true", expect=BUSY)
         holder.send_signal(signal.SIGINT)
         self.assertEqual(self.end_of(holder).returncode, 0)
         self.rowlock("run", "--no-wait", "nightly", "--", "true")

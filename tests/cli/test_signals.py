@@ -4,7 +4,7 @@ import re
 import signal
 
 import harness
-from harness import BUSY, CommandTest, children_of, main, stat_of, wait_until
+from harness import BUSY, KEPT, OUTLASTED, CommandTest, children_of, main, stat_of, wait_until
 
 
 class Forwarding(CommandTest):
@@ -50,13 +50,13 @@ class Forwarding(CommandTest):
         self.assertEqual(self.end_of(job).returncode, 128 + signal.SIGKILL)
 
     def test_stop_and_continue(self):
-        job = self.start("run", "--ttl", "400ms", "nightly", "--", *self.logging_job(signal.SIGCONT))
+        job = self.start("run", "--ttl", f"{KEPT}s", "nightly", "--", *self.logging_job(signal.SIGCONT))
         pid = self.number_in("started")
         for number in (signal.SIGTSTP,):
             job.send_signal(number)
             wait_until(lambda: stat_of(pid)[0] == "T", "the job is stopped")
         # For longer than the lease: without a terminal rowlock goes on renewing.
-        self.rowlock("run", "--wait", "1s", "nightly", "--", "true", expect=BUSY)
+        self.rowlock("run", "--wait", f"{OUTLASTED}s", "nightly", "--", "true", expect=BUSY)
         job.send_signal(signal.SIGCONT)
         wait_until(lambda: "SIGCONT" in self.logged(), "the job goes on")
         self.assertNotEqual(stat_of(pid)[0], "T")

@@ -5,7 +5,7 @@ import signal
 import sys
 
 import harness
-from harness import BUSY, CommandTest, Terminal, children_of, is_alive, main, stat_of, wait_until
+from harness import BUSY, KEPT, OUTLASTED, CommandTest, Terminal, children_of, is_alive, main, stat_of, wait_until
 
 
 class JobControl(CommandTest):
@@ -121,7 +121,7 @@ class JobControl(CommandTest):
     def test_continued_behind_the_shells_back(self):
         terminal = Terminal(self)
         self.path("job.py").write_text(self.logging_job(signal.SIGCONT)[2])
-        terminal.line(f'"$ROWLOCK" run --ttl 300ms nightly -- {sys.executable} job.py')
+        terminal.line(f'"$ROWLOCK" run --ttl {KEPT}s nightly -- {sys.executable} job.py')
         pid = self.number_in("started")
         terminal.send("\x1a")
         terminal.expect(r"Stopped.*\n")
@@ -130,13 +130,13 @@ class JobControl(CommandTest):
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: self.logged() and stat_of(front)[0] != "T", "rowlock goes on with it")
         wait_until(lambda: "Running" in terminal.command("jobs"), "the shell knows")
-        self.rowlock("run", "--wait", "1s", "nightly", "--", "true", expect=BUSY)
+        self.rowlock("run", "--wait", f"{OUTLASTED}s", "nightly", "--", "true", expect=BUSY)
         self.assertEqual(self.logged(), ["SIGCONT"])
 
     def test_a_stopped_job_keeps_its_lock(self):
         terminal = Terminal(self)
-        pid = self.stopped_job(terminal, "--ttl", "300ms")
-        self.rowlock("run", "--wait", "1500ms", "nightly", "--", "true", expect=BUSY)
+        pid = self.stopped_job(terminal, "--ttl", f"{KEPT}s")
+        self.rowlock("run", "--wait", f"{OUTLASTED}s", "nightly", "--", "true", expect=BUSY)
         terminal.line("fg")
         wait_until(lambda: terminal.foreground() == pid, "the job goes on")
         self.open_gate("gate")
@@ -147,7 +147,7 @@ class JobControl(CommandTest):
 
     def test_a_stopped_job_whose_lock_is_broken_is_ended(self):
         terminal = Terminal(self)
-        pid = self.stopped_job(terminal, "--ttl", "300ms")
+        pid = self.stopped_job(terminal, "--ttl", f"{KEPT}s")
         self.rowlock("break", "nightly", "--reason", "test")
         wait_until(lambda: not is_alive(pid), "the job is gone")
         wait_until(lambda: "Exit 74" in terminal.command("jobs"), "the shell knows")
