@@ -1,25 +1,26 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <stop_token>
-#include <string_view>
 
 #include <side_jobs.hpp>
 
-#include "session.hpp"
+#include "session_source.hpp"
 
 namespace rowlock::postgres {
 
-/// Hears at once that an operator broke a lease, in a session and a thread of its own: NOTIFY goes only to sessions
-/// that do nothing else. If the session ends, another one is opened a second later; what was missed is found out when
-/// leases are next renewed.
+/// Hears at once that an operator broke a lease: one of the provider's own sessions also listens, one that is not used
+/// for waits, and a thread watches its socket while nothing runs there. If that session ends, another one that somebody
+/// has opened listens a second later; what was missed is found out then, or when leases are next renewed.
 ///
 /// Distinct objects: safe.
 /// Shared objects: `start()` from any thread.
 class break_listener {
 public:
-    break_listener(conninfo to, std::string_view backend, std::function<void()> heard);
+    /// @param heard runs in the listener's thread
+    break_listener(session_source& sessions, std::function<void()> heard);
     ~break_listener() = default;
     break_listener(const break_listener&) = delete;
     break_listener& operator=(const break_listener&) = delete;
@@ -29,12 +30,12 @@ public:
 
 private:
     void run(const std::stop_token& stop);
-    void listen(const std::stop_token& stop);
+    void listen_in(session_source::use here);
 
-    const conninfo to_;
-    const std::string_view backend_;
+    session_source& sessions_;
     const std::function<void()> heard_;
     const wake_up end_;
+    const std::shared_ptr<const wake_up> news_ = std::make_shared<const wake_up>();
     std::once_flag started_;
     detail::side_jobs job_;  // last: it ends first
 };

@@ -17,7 +17,7 @@ lease_backend::lease_backend(const conninfo& to, bool transaction_pooled)
                              return std::make_unique<session_pool>(to, name, transaction_pooled, std::move(gone));
                          }},
       pooled_{transaction_pooled},
-      breaks_{to, name, [this] { doubt(); }} {}
+      breaks_{sessions(), [this] { doubt(); }} {}
 
 lease_backend::~lease_backend() { listen(nullptr); }
 

@@ -245,6 +245,10 @@ result session::collect(deadline d) {
         auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
         end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
     }
+    if (listener_) {
+        look_for_notifications();
+        if (notified_) listener_->ring();
+    }
     if (failed.raw()) {
         before_failure_ = std::move(last);
         fail(failed.raw(), backend_, schema_);
@@ -258,14 +262,23 @@ void session::request_cancel() const noexcept {
     if (request) (void)PQcancel(request.get(), why.data(), static_cast<int>(why.size()));
 }
 
-bool session::take_notification(std::string_view payload) {
-    if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
-    bool found = false;
+void session::listen(const std::string& channel, std::shared_ptr<const wake_up> heard, deadline d) {
+    (void)run_script("LISTEN " + channel, d);
+    listener_ = std::move(heard);
+}
+
+void session::look_for_notifications() {
     for (PGnotify* n = PQnotifies(connection_); n; n = PQnotifies(connection_)) {
-        found = found || n->extra == payload;
+        notified_ = notified_ || n->extra == schema_;
         PQfreemem(n);
     }
-    return found;
+}
+
+bool session::take_notification(deadline d) {
+    collect_what_was_sent_off(d);  // libpq shows nothing that has come behind an answer that nobody took
+    if (PQconsumeInput(connection_) == 0) end("the connection to PostgreSQL failed: " + last_words());
+    look_for_notifications();
+    return std::exchange(notified_, false);
 }
 
 std::string session::last_words() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -78,9 +79,13 @@ public:
     /// Forgets calls of `wake()` that were meant for an earlier wait.
     void clear_wake() const noexcept { wake_up_.clear(); }
 
-    /// Reads what has come on the socket; whether a notification that carries `payload` was among it. Does not block.
+    /// Listens on `channel` from now on. `heard` rings when a statement's answer brought a notification for this schema
+    /// along; who waits for one while nothing runs here looks at the socket.
+    void listen(const std::string& channel, std::shared_ptr<const wake_up> heard, deadline d);
+    /// Reads what has come on the socket while nothing ran here; whether there was a notification for this schema since
+    /// the last call.
     /// @throws no_answer
-    bool take_notification(std::string_view payload);
+    bool take_notification(deadline d);
 
     /// The name of the back end that uses it.
     [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
@@ -120,6 +125,7 @@ private:
     void collect_what_was_sent_off(deadline d);
     const char* text_of(const statement& s);
     void flush(deadline d);
+    void look_for_notifications();
     result next_result(deadline d);
     bool poll(short events, deadline d, bool heed_wake_up);
     [[noreturn]] void end(const std::string& why);
@@ -136,6 +142,8 @@ private:
     alarm alarm_;
     std::vector<const statement*> prepared_;
     std::unordered_map<const statement*, std::string> texts_;  ///< for a schema of another name
+    std::shared_ptr<const wake_up> listener_;
+    bool notified_ = false;
     std::string notice_;
     result before_failure_;
     std::string why_;

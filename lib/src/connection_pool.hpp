@@ -57,6 +57,7 @@ public:
 
     /// The free session with the most locks.
     [[nodiscard]] use any(deadline d) override;
+    [[nodiscard]] std::optional<use> any_open(deadline d) override;
     [[nodiscard]] use that(const std::shared_ptr<member>& m, deadline d) override;
     using connection_source<Session>::without_locks;
     /// Empty also if all that may be opened are in use or hold locks.
@@ -98,11 +99,12 @@ private:
 
     void put_back(const std::shared_ptr<member>& m) noexcept override;
     void take_out_surplus(const std::shared_ptr<member>& m) noexcept;
+    std::shared_ptr<member> take_free(std::unique_lock<std::mutex>& lock, deadline d);
     std::shared_ptr<member> open(std::unique_lock<std::mutex>& lock, deadline d);
     std::shared_ptr<opening> open_aside(std::chrono::milliseconds connecting);
     void run(opening& o, const wait_bound& w) noexcept;
     void retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m, const std::string& why) noexcept;
-    static bool is_spare(const std::shared_ptr<member>& m) noexcept { return !m->in_use && m->locks == 0; }
+    static bool is_spare(const std::shared_ptr<member>& m) noexcept { return !m->in_use && m->locks == 0 && !m->kept; }
     [[noreturn]] void throw_in_use() const {
         throw connection_error{
             "the connections to " + server_ + " were in use by other threads until the time was over", context()};
@@ -183,9 +185,9 @@ void connection_pool<Session>::run(opening& o, const wait_bound& w) noexcept {
     turns_.look_again();
 }
 
+// Null: one may be opened.
 template <class Session>
-auto connection_pool<Session>::any(deadline d) -> use {
-    std::unique_lock lock{mutex_};
+auto connection_pool<Session>::take_free(std::unique_lock<std::mutex>& lock, deadline d) -> std::shared_ptr<member> {
     std::shared_ptr<member> best;
     const auto look = [&](const turns::turn* mine) {
         best = nullptr;
@@ -205,9 +207,23 @@ auto connection_pool<Session>::any(deadline d) -> use {
         const turns::turn mine{turns_};
         if (!turns_.wait(lock, {.until = d}, [&] { return look(&mine); })) throw_in_use();
     }
-    if (!best) return {*this, open(lock, d)};
-    best->in_use = true;
-    return {*this, std::move(best)};
+    if (best) best->in_use = true;
+    return best;
+}
+
+template <class Session>
+auto connection_pool<Session>::any(deadline d) -> use {
+    std::unique_lock lock{mutex_};
+    auto m = take_free(lock, d);
+    if (!m) m = open(lock, d);
+    return {*this, std::move(m)};
+}
+
+template <class Session>
+auto connection_pool<Session>::any_open(deadline d) -> std::optional<use> {
+    std::unique_lock lock{mutex_};
+    if (auto m = take_free(lock, d)) return use{*this, std::move(m)};
+    return std::nullopt;
 }
 
 template <class Session>
@@ -276,7 +292,7 @@ void connection_pool<Session>::put_back(const std::shared_ptr<member>& m) noexce
 // Under the lock. Whoever calls keeps it alive until after that: closing may take long.
 template <class Session>
 void connection_pool<Session>::take_out_surplus(const std::shared_ptr<member>& m) noexcept {
-    if (m->locks > 0) return;
+    if (m->locks > 0 || m->kept) return;
     const auto idle = std::count_if(members_.begin(), members_.end(), is_spare);
     if (static_cast<std::size_t>(idle) <= spares) return;
     m->gone = true;

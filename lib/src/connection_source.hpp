@@ -25,6 +25,7 @@ struct pooled {
     const std::uint64_t id;
     std::atomic<std::size_t> locks{0};  ///< how many locks it holds; changed by who uses it
     std::atomic<bool> reserved{false};  ///< for the one lock that it holds: nobody else asks in it
+    std::atomic<bool> kept{false};      ///< though it holds no lock, it is neither closed nor used for waits
     bool in_use = true;
     bool waiting = false;  ///< in use for long: nobody queues for it
     bool hung_up = false;
@@ -70,6 +71,8 @@ public:
     /// For a statement that does not wait.
     /// @throws connection_error none could be had by `d`
     [[nodiscard]] virtual use any(deadline d) = 0;
+    /// The same, but none is opened for that. Empty: none is open.
+    [[nodiscard]] virtual std::optional<use> any_open(deadline d) { return any(d); }
     /// The session that holds a certain lock.
     /// @throws no_answer it is gone; connection_error it cannot be used now
     [[nodiscard]] virtual use that(const std::shared_ptr<member>& m, deadline d) = 0;

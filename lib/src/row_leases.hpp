@@ -81,6 +81,7 @@ protected:
 
     /// Whoever listens should look at all leases.
     void doubt();
+    [[nodiscard]] source& sessions() const noexcept { return *sessions_; }
 
     std::optional<grant> do_try_acquire(const lock_request& r, deadline d) override;
     std::optional<grant> do_await(const lock_request& r, const wait_bound& w,

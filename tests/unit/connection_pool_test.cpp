@@ -3,6 +3,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include <connection_pool.hpp>
 
@@ -83,6 +84,42 @@ BOOST_AUTO_TEST_CASE(a_wait_gets_another_one_than_what_holds_locks) {
     BOOST_REQUIRE(waits);
     BOOST_TEST(waits->who() != holder);
     BOOST_TEST(opened == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_gets_another_one_than_what_is_kept) {
+    const auto listening = [&] {
+        const auto here = pool.any(soon());
+        here.who()->kept = true;
+        return here.who();
+    }();
+    BOOST_TEST(!pool.has_spare());
+    const auto waits = pool.without_locks(waiting(patience), patience);
+    BOOST_REQUIRE(waits);
+    BOOST_TEST(waits->who() != listening);
+    BOOST_TEST((pool.any(soon()).who() == listening), "what does not wait has it");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_kept_is_not_closed_as_surplus) {
+    const auto listening = [&] {
+        const auto here = pool.any(soon());
+        here.who()->kept = true;
+        return here.who();
+    }();
+    {
+        std::vector<pool_of_fakes::use> many;
+        for (int i = 0; i < 10; ++i) many.push_back(*pool.without_locks(waiting(patience), patience));
+    }
+    (void)pool.that(listening, soon());
+    BOOST_TEST(pool.size() < 8U, "the control: others are");
+    BOOST_TEST(!listening->gone);
+}
+
+BOOST_AUTO_TEST_CASE(who_needs_an_open_one_opens_none) {
+    BOOST_TEST(!pool.any_open(soon()));
+    BOOST_TEST(opened == 0);
+    (void)pool.any(soon());
+    BOOST_TEST(pool.any_open(soon()).has_value());
+    BOOST_TEST(opened == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_wait_is_over_while_its_connection_is_opened) {
