@@ -70,6 +70,12 @@ public:
         return give_way_.get_token();
     }
 
+    /// Whether somebody waits in it.
+    [[nodiscard]] bool somebody_waits() const {
+        const std::lock_guard lock{mutex_};
+        return only_->waiting;
+    }
+
 private:
     void put_back(const std::shared_ptr<member>& m) noexcept override;
     void check_there(std::unique_lock<std::mutex>& lock);

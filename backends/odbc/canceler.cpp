@@ -39,6 +39,7 @@ canceler::watch::watch(canceler& by, SQLHSTMT statement, deadline d, const std::
       statement_{statement},
       not_before_{boot_clock::now() + to_begin},
       at_{std::max(on_boot_clock(d), not_before_)} {
+    if (stop.stop_possible()) by_.worker_.get_ready();  // whoever stops it could not be told that no thread can be had
     {
         const std::lock_guard lock{by_.mutex_};
         by_.watches_.push_back(this);
@@ -88,11 +89,14 @@ void canceler::cancel(watch& w, std::unique_lock<std::mutex>& lock) {
     w.canceling_ = true;  // until then it is there
     lock.unlock();
     bool asked = false;
-    if (const call_state call{w.caller_}; (call.asleep() || now >= w.anyway_) && w.in_call_) {
+    const call_state call{w.caller_};
+    const bool asleep = call.asleep();
+    if ((asleep || now >= w.anyway_) && w.in_call_) {
         asked = true;
         SQLCancel(w.statement_);  // psqlODBC connects to the server for that
     }
     lock.lock();
+    if (asleep) w.anyway_ = boot_clock::time_point::max();
     w.canceling_ = false;
     w.asked_ = w.asked_ || asked;
     w.at_ = now + (asked ? w.pause_ : look_again);

@@ -84,7 +84,7 @@ private:
     std::string why_;
     bool closed_ = false;
     std::chrono::seconds timeout_{0};
-    int settled_ = 0;
+    int settled_ = 500'000;  ///< the last number that `settle` asked for: none that a statement of ours answers
 };
 
 }  // namespace rowlock::odbc

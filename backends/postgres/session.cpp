@@ -107,8 +107,13 @@ void session::hear(void* self, const PGresult* notice) {
         static_cast<session*>(self)->notice_ = one_line(field(PG_DIAG_MESSAGE_PRIMARY));
 }
 
-void session::end(const std::string& why) {
+void session::abandon() noexcept {
     usable_ = false;
+    if (listener_) listener_->ring();
+}
+
+void session::end(const std::string& why) {
+    abandon();
     why_ = why;
     throw no_answer{why, {.backend = std::string{backend_}}};
 }
@@ -283,7 +288,7 @@ bool session::take_notification(deadline d) {
 
 std::string session::last_words() {
     if (!why_.empty()) return why_;
-    usable_ = false;
+    abandon();
     if (borrowed_) return why_ = "the connection was closed";  // another thread may be reading from it
     while (PQconsumeInput(connection_) != 0) {
         (void)PQisBusy(connection_);

@@ -80,7 +80,8 @@ public:
     void clear_wake() const noexcept { wake_up_.clear(); }
 
     /// Listens on `channel` from now on. `heard` rings when a statement's answer brought a notification for this schema
-    /// along; who waits for one while nothing runs here looks at the socket.
+    /// along, and when the session is not usable any more, whose socket may be another's then. Who waits for a
+    /// notification while nothing runs here looks at the socket, too.
     void listen(const std::string& channel, std::shared_ptr<const wake_up> heard, deadline d);
     /// Reads what has come on the socket while nothing ran here; whether there was a notification for this schema since
     /// the last call.
@@ -95,7 +96,7 @@ public:
     [[nodiscard]] result rows_before_failure() noexcept { return std::move(before_failure_); }
 
     [[nodiscard]] bool usable() const noexcept { return usable_; }
-    void abandon() noexcept { usable_ = false; }
+    void abandon() noexcept;
     [[nodiscard]] int socket() const noexcept { return socket_; }
 
     /// Why it is not usable any more; after its socket hung up, what the server said unasked.

@@ -52,6 +52,7 @@ applock_backend::applock_backend(const std::string& connection_string, const opt
                 },
                 "SQL Server", name, [this](member& m, const std::string& why) { session_gone(m, why); }},
       pulse_{sessions_, operation_timeout_} {
+    pulse_.get_ready();
     (void)sessions_.any(deadline::after(operation_timeout_));
 }
 

@@ -1,5 +1,7 @@
 #include "applock_pulse.hpp"
 
+#include <algorithm>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,13 +15,16 @@ namespace rowlock::sqlserver {
 namespace {
 
 constexpr auto silent = "SQL Server did not answer within the time allowed";
+constexpr std::chrono::milliseconds a_moment{5};
 
 }  // namespace
 
-// All at once, as on a dead network none of them answers. In threads of their own, as then the driver hangs, too.
+// All at once, as on a dead network none of them answers. In threads of their own, as then the driver hangs, too. Who
+// answers can be used again at once, whatever the others do.
 boot_clock::time_point applock_pulse::beat() {
+    const auto next = boot_clock::now() + interval;
     const auto d = deadline::after(patience_);
-    std::vector<std::pair<applock_pool::use, odbc::errand>> asked;
+    std::list<std::pair<applock_pool::use, odbc::errand>> asked;
     try {
         for (auto& u : sessions_.idle_holders()) {
             odbc::errand question{[m = u.who(), d] { m->s.ask(d); }};
@@ -27,13 +32,20 @@ boot_clock::time_point applock_pulse::beat() {
         }
     } catch (const error&) {  // no thread: the rest is asked the next time
     }
-    for (auto& [u, question] : asked) {
-        try {
-            if (!question.done({.until = d})) sessions_.give_up(u.who(), silent);
-        } catch (const error&) {  // if it is not usable any more, putting it back tells
-        }
+    while (!asked.empty()) {
+        const auto soon = deadline::after(a_moment);
+        std::erase_if(asked, [&](auto& one) {
+            auto& [u, question] = one;
+            try {
+                if (question.done({.until = std::min(soon, d)})) return true;
+                if (!d.expired()) return false;
+                sessions_.give_up(u.who(), silent);
+            } catch (const error&) {  // if it is not usable any more, putting it back tells
+            }
+            return true;
+        });
     }
-    return sessions_.holds_any() ? boot_clock::now() + interval : boot_clock::time_point::max();
+    return sessions_.holds_any() ? next : boot_clock::time_point::max();
 }
 
 void close_all(applock_pool& sessions, std::vector<left_over> held, std::chrono::milliseconds patience) noexcept {

@@ -29,6 +29,8 @@ public:
     /// Waits for an answer that is under way.
     void stop() { worker_.stop(); }
 
+    /// Before the first lock is granted: after that, nothing must fail.
+    void get_ready() { worker_.get_ready(); }
     /// A session holds a lock. Costs no system call, unless it is the first for a while.
     void start() { worker_.run_by(boot_clock::now() + interval); }
 

@@ -19,6 +19,7 @@ constexpr auto mode_of_applock = "SELECT APPLOCK_MODE(?,?,?)";
 // principal, resource, mode, owner: '1' if it could be had
 constexpr auto test_applock = "SELECT APPLOCK_TEST(?,?,?,?)";
 constexpr auto sign_of_life = "SELECT 1";
+constexpr auto transaction_state = "SELECT XACT_STATE()";
 
 // What sp_getapplock returns.
 namespace code {
@@ -177,6 +178,16 @@ std::string_view applock_session::mode_of(std::string_view resource, deadline d)
 void applock_session::ask(deadline d) {
     if (ask_.run(canceler_, d) == odbc::statement::outcome::ended)
         give_up("SQL Server did not answer within the time allowed");
+}
+
+bool applock_session::in_transaction(deadline d) {
+    std::array<char, 16> state{};
+    odbc::statement question{connection_, transaction_state};
+    question.column(state);
+    // What is left of the cancellation of an earlier call may hit this one.
+    for (int tries = 1; question.run(canceler_, d) == odbc::statement::outcome::ended; ++tries)
+        if (tries == 3 || d.expired()) give_up("SQL Server did not say in time whether a transaction is open");
+    return std::string_view{state.data()} != "0";
 }
 
 void applock_session::ask_for(std::string_view sql, deadline d, const std::function<void(odbc::statement&)>& bind) {

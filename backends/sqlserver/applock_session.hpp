@@ -47,8 +47,8 @@ public:
                     std::string_view owner = applock_owner::session);
 
     /// How long the server is waited for at most before it is asked again. So a wait hears within that and the driver's
-    /// timeout that its connection is dead, and a driver that lost its way in a cancellation lets go of it. Who waits
-    /// for longer loses his place in the queue.
+    /// timeout (FreeTDS: twice that) that its connection is dead, and a driver that lost its way in a cancellation lets
+    /// go of it. Who waits for longer loses his place in the queue.
     static constexpr std::chrono::seconds longest_wait{30};
 
     /// Takes an applock. False: somebody else has it; then nothing is held of it.
@@ -75,6 +75,10 @@ public:
     /// Asks the server for a sign of life.
     /// @throws no_answer there was none
     void ask(deadline d);
+
+    /// Whether a transaction is open in the session.
+    /// @throws no_answer; connection_error
+    [[nodiscard]] bool in_transaction(deadline d);
 
     /// Runs `sql`, to which `bind` adds parameters and columns.
     /// @throws no_answer; connection_error the server refuses it

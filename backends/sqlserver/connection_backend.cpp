@@ -26,6 +26,10 @@ using namespace std::chrono_literals;
 
 constexpr auto name = applock_backend::name;
 
+// So often who waits may be interrupted for somebody else who waits.
+constexpr std::chrono::milliseconds longest_pause{500};
+constexpr std::chrono::milliseconds wait_in_transaction{100};
+
 std::string_view mode_of(const lock_request& r) {
     return r.mode == lock_mode::exclusive ? applock_mode::exclusive
            : r.mode == lock_mode::shared  ? applock_mode::shared
@@ -49,9 +53,10 @@ connection_backend::connection_backend(SQLHDBC theirs, const options& opt)
                                          name,   [this](auto&, const std::string& why) { session_gone(why); },
                                          theirs, canceler_,
                                          name,   opt.schema} {
-    if (!fencing_) return;
     const auto d = deadline::after(opt.operation_timeout);
     const auto here = connection_.any(d);
+    here->driver_timeout(opt.operation_timeout);
+    if (!fencing_) return;
     asking([&] { lease_store::check_ready(*here, d); });
     schema{std::make_unique<sqlserver_target>(here->connection(), opt)}.check();
     get_ready_for_tokens(*here, d);
@@ -202,15 +207,23 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
             return record(r, *here, deadline::after(operation_timeout));
         }
     }
-    if (w.over()) return std::nullopt;  // others had the connection for all of it
-    auto got = attempt(r, deadline::after(operation_timeout));
-    if (!got) detail::pause(10ms, w);
-    return got;
+    // Others have the connection. Whoever waits in it is interrupted each time.
+    for (auto pause = 10ms; !w.over(); pause = std::min(2 * pause, longest_pause)) {
+        if (auto got = attempt(r, deadline::after(operation_timeout))) return got;
+        detail::pause(pause, w);
+        if (!connection_.somebody_waits()) break;
+    }
+    return std::nullopt;
 }
 
-// Ends early when somebody else wants the connection.
+// Ends early when somebody else wants the connection. A cancellation would roll the caller's transaction back where
+// XACT_ABORT is ON; so in one, the wait is as short as others can be made to wait.
 bool connection_backend::get(const use& here, std::string_view resource, std::string_view mode, const wait_bound& w,
                              std::chrono::milliseconds operation_timeout) {
+    if (here->in_transaction(deadline::after(operation_timeout))) {
+        const auto wait = std::min(detail::wait_time(w.until).value_or(wait_in_transaction), wait_in_transaction);
+        return here->get(resource, mode, wait, deadline::after(wait + operation_timeout));
+    }
     std::stop_source end;
     const auto ends = [&end] { end.request_stop(); };
     const std::stop_callback on_stop{w.stop, ends}, on_wanted{connection_.wanted(), ends};
@@ -247,7 +260,8 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
             const auto before = deadline::clock::now();
             got = attempt(r, operation(), &w);
             if (got) break;
-            detail::pause(pause_between_searches(r, p, before), w);
+            const auto pause = pause_between_searches(r, p, before);
+            detail::pause(connection_.somebody_waits() ? std::max(pause, longest_pause) : pause, w);
         }
     } catch (...) {
         leave();

@@ -61,11 +61,13 @@ void refuse_what_is_no_lease(const lock_handle& held, const lock_request& r) {
 }
 
 odbc::rows pinned(odbc::connection& c, const lock_request& r, fencing_token token, const options& opt) {
+    const auto in_all = 2 * opt.operation_timeout;
     odbc::canceler by;
+    c.driver_timeout(in_all);
     odbc::batch b{c, in_schema(pin_name, opt.schema)};
     const auto k = lease_keys_of(opt.schema, r.name);
     const auto mode = r.mode == lock_mode::exclusive ? applock_mode::intent_exclusive : applock_mode::shared;
-    return b.run(by, deadline::after(2 * opt.operation_timeout), static_cast<std::int64_t>(r.id.provider),
+    return b.run(by, deadline::after(in_all), static_cast<std::int64_t>(r.id.provider),
                  static_cast<std::int64_t>(r.id.number), static_cast<std::int64_t>(token.value()),
                  std::string_view{k.pin}, mode, std::int64_t{opt.operation_timeout.count()});
 }

@@ -32,6 +32,7 @@ lease_connection_backend::lease_connection_backend(SQLHDBC theirs, const options
                                                         canceler, name, opt.schema);
                      const auto d = deadline::after(opt.operation_timeout);
                      const auto here = made->any(d);
+                     here->driver_timeout(opt.operation_timeout);
                      asking([&] { lease_store::check_ready(*here, d); });
                      rowlock::schema{std::make_unique<sqlserver_target>(here->connection(), opt)}.check();
                      return made;

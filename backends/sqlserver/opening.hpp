@@ -34,6 +34,9 @@ struct opening {
 
 /// Connects. Blocks until `w` is over, whatever the driver does: it is left to itself then.
 /// @throws connection_error
-std::shared_ptr<detail::pooled<lease_session>> open_session(std::uint64_t id, const opening& how, const wait_bound& w);
+[[nodiscard]] std::shared_ptr<odbc::connection> open_connection(const std::string& connection_string,
+                                                                std::string_view backend, deadline d);
+[[nodiscard]] std::shared_ptr<detail::pooled<lease_session>> open_session(std::uint64_t id, const opening& how,
+                                                                          const wait_bound& w);
 
 }  // namespace rowlock::sqlserver

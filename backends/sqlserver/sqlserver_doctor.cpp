@@ -1,6 +1,6 @@
 #include <array>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -8,6 +8,7 @@
 
 #include "applock_backend.hpp"
 #include "applock_status.hpp"
+#include "opening.hpp"
 #include "sqlserver_entry.hpp"
 #include "sqlserver_schema.hpp"
 
@@ -94,25 +95,28 @@ std::vector<finding> diagnose(std::string_view rest, const options& opt, bool wi
     };
     const auto d = deadline::after(opt.operation_timeout);
     const auto name = "rowlock doctor " + std::to_string(std::random_device{}());
-    std::optional<odbc::environment> environment;
-    odbc::canceler canceler;
-    std::optional<applock_session> s;
-    const auto connect = [&] { s.emplace(*environment, canceler, std::string{rest}, applock_backend::name, d); };
+    std::shared_ptr<detail::pooled<lease_session>> m;
+    auto connect = [&, of = std::shared_ptr<client>{}]() mutable {
+        if (!of) of = std::make_shared<client>(applock_backend::name);
+        m.reset();
+        const auto get_ready = [t = opt.operation_timeout](lease_session& s, deadline) { s.driver_timeout(t); };
+        m = open_session(0, {of, std::string{rest}, applock_backend::name, "", get_ready}, {.until = d});
+    };
     if (!look("connection", [&] {
-            environment.emplace(applock_backend::name);
             connect();
-            return good("connection", "through " + s->driver());
+            return good("connection", "through " + m->s.driver());
         }))
         return all;
-    look("server", [&] { return check_server(version_of(*s, d)); });
-    if (!look("applocks", [&] { return check_applocks(*s, name, d); })) return all;
-    look("pooling", [&] {
-        connect();
-        return check_pooling(*s, name, d);
-    });
-    look("status", [&] { return check_status(*s, d); });
+    look("server", [&] { return check_server(version_of(m->s, d)); });
+    if (!look("applocks", [&] { return check_applocks(m->s, name, d); })) return all;
+    if (!look("pooling", [&] {
+            connect();
+            return check_pooling(m->s, name, d);
+        }))
+        return all;
+    look("status", [&] { return check_status(m->s, d); });
     if (!with_tables) return all;
-    look("durability", [&] { return check_durability(*s, d); });
+    look("durability", [&] { return check_durability(m->s, d); });
     look("tables", [&] { return check_tables(rest, opt); });
     return all;
 }

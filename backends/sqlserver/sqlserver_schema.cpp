@@ -9,6 +9,7 @@
 #include <migrations_in_schema.hpp>
 
 #include "in_schema.hpp"
+#include "opening.hpp"
 
 namespace rowlock::sqlserver {
 namespace {
@@ -61,7 +62,9 @@ sqlserver_target::sqlserver_target(odbc::connection& borrowed, const options& op
     : timeout_{opt.operation_timeout},
       schema_{opt.schema},
       steps_{detail::migrations_in_schema(migrations(), schema_, &in_schema)},
-      connection_{&borrowed} {}
+      connection_{&borrowed} {
+    borrowed.driver_timeout(timeout_);
+}
 
 void sqlserver_target::check_no_transaction() {
     constexpr auto every_statement_begins_one =
@@ -83,8 +86,9 @@ void sqlserver_target::check_no_transaction() {
 
 odbc::connection& sqlserver_target::connected() {
     if (connection_ && (connection_->usable() || !owned_)) return *connection_;
-    if (!environment_) environment_.emplace(name);
-    connection_ = &owned_.emplace(*environment_, connection_string_, "SQL Server", name, deadline::after(timeout_));
+    owned_ = open_connection(connection_string_, name, deadline::after(timeout_));
+    owned_->driver_timeout(timeout_);
+    connection_ = owned_.get();
     return *connection_;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include <rowlock/options.hpp>
@@ -45,8 +45,7 @@ private:
     const std::string schema_;
     const std::span<const migration> steps_;
     odbc::canceler canceler_;
-    std::optional<odbc::environment> environment_;
-    std::optional<odbc::connection> owned_;
+    std::shared_ptr<odbc::connection> owned_;
     odbc::connection* connection_ = nullptr;
 };
 

@@ -44,9 +44,10 @@ bool lock_in_transaction(SQLHDBC theirs, const std::string& name, lock_mode mode
     const auto how = mode == lock_mode::exclusive ? applock_mode::exclusive : applock_mode::shared;
     odbc::canceler canceler;
     try {
-        if (odbc::connection c{theirs, "SQL Server", backend}; !c.commits_by_itself())
-            (void)odbc::statement{c, begin_implicitly}.run(canceler, deadline::after(operation_timeout));
         applock_session session{theirs, canceler, backend, applock_owner::transaction};
+        session.driver_timeout(operation_timeout);
+        if (auto& c = session.connection(); !c.commits_by_itself())
+            (void)odbc::statement{c, begin_implicitly}.run(canceler, deadline::after(operation_timeout));
         for (;;) {
             const bool waits = !w.until.expired();
             const auto most = waits ? detail::later(w.until, operation_timeout) : deadline::after(operation_timeout);

@@ -19,7 +19,7 @@ public:
     place_in_queue(const place_in_queue&) = delete;
     place_in_queue& operator=(const place_in_queue&) = delete;
     ~place_in_queue() {
-        if (!session_.usable() || left) return;
+        if (left || !session_.usable()) return;
         try {
             const auto d = deadline::after(timeout_);
             if (granted)

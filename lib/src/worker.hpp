@@ -35,6 +35,12 @@ public:
         timer_->wake();
     }
     void run_now() { run_by(boot_clock::time_point::min()); }
+    /// Starts the thread, so that no request to come fails for want of one.
+    /// @throws std::system_error
+    void get_ready() {
+        const std::lock_guard lock{mutex_};
+        if (!thread_.joinable() && !stopping_) start();
+    }
 
     /// Ends the thread and waits for it; not to be called by itself, see `runs_this_thread()`.
     void stop() {

@@ -258,6 +258,7 @@ BOOST_AUTO_TEST_CASE(a_timeout_and_a_cancellation_write_nothing_into_the_servers
     const auto held = locks.acquire("n");
     BOOST_TEST(!locks.try_acquire("n"));
     BOOST_TEST(!locks.try_acquire("n", 20ms));
+    BOOST_TEST(eventually([&] { return sessions() == 2; }), "connected, also if that took longer than the wait");
     std::stop_source stop;
     auto waits =
         in_background([&] { return throws<rowlock::cancelled>([&] { (void)locks.acquire("n", stop.get_token()); }); });

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <optional>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -328,6 +329,75 @@ BOOST_AUTO_TEST_CASE(who_waits_gives_way) {
     held_by_others.release();
     waits.get().release();
     BOOST_TEST(free(n));
+}
+
+// What a cancellation would roll back where XACT_ABORT is ON.
+BOOST_AUTO_TEST_CASE(a_wait_that_gives_way_leaves_the_transaction_alone) {
+    if (!stand_in()) (void)mine.sql("SET XACT_ABORT ON");
+    auto provider = sqlserver::applock_on(mine.handle());
+    auto held_by_others = others.acquire(n);
+    auto held = provider.acquire(m);
+    (void)mine.sql("BEGIN TRANSACTION");
+    check_usable(mine);
+    std::stop_source stop;
+    auto is_stopped =
+        in_background([&] { return throws<rowlock::cancelled>([&] { (void)provider.acquire(n, stop.get_token()); }); });
+    BOOST_TEST(waiting());
+    stop.request_stop();
+    BOOST_TEST(is_stopped.get());
+    auto waits = in_background([&] { return provider.acquire(n); });
+    BOOST_TEST(waiting());
+    for (int i = 0; i < 5; ++i) {
+        const auto before = steady::now();
+        BOOST_TEST(provider.try_acquire(prefix + "another").has_value());
+        BOOST_TEST((steady::now() - before < 100ms + slack));
+    }
+    held.release();
+    held_by_others.release();
+    auto got = waits.get();
+    check_usable(mine);
+    (void)mine.sql("COMMIT");
+    BOOST_TEST(proofs() == "2");
+    got.release();
+    BOOST_TEST(free(n));
+}
+
+BOOST_AUTO_TEST_CASE(control_a_cancellation_rolls_the_transaction_back) {
+    if (stand_in()) return;  // has no XACT_ABORT
+    (void)mine.sql("SET XACT_ABORT ON");
+    auto held_by_others = others.acquire(n);
+    (void)mine.sql("BEGIN TRANSACTION");
+    check_usable(mine);
+    std::stop_source stop;
+    auto is_stopped = in_background(
+        [&] { return throws<rowlock::cancelled>([&] { sqlserver::lock(mine.handle(), n, stop.get_token()); }); });
+    BOOST_TEST(waiting());
+    stop.request_stop();
+    BOOST_TEST(is_stopped.get());
+    BOOST_TEST(mine.sql("SELECT @@TRANCOUNT") == "0");
+    BOOST_TEST(proofs() == "0");
+}
+
+// Two who wait for different names have the connection in turns, and each turn costs the other one its place.
+BOOST_AUTO_TEST_CASE(who_waits_is_seldom_interrupted_for_who_waits) {
+    auto provider = sqlserver::applock_on(mine.handle());
+    auto first_name = others.acquire(n), second_name = others.acquire(m);
+    auto first = in_background([&] { return provider.acquire(n); });
+    auto second = in_background([&] { return provider.acquire(m); });
+    BOOST_TEST(waiting());
+    if (stand_in()) {
+        std::set<std::string> waits;
+        for (const auto end = steady::now() + 3s; steady::now() < end; std::this_thread::sleep_for(2ms))
+            waits.insert(onlooker.sql("SELECT query_start FROM pg_stat_activity WHERE pid = " + my_session));
+        BOOST_TEST(waits.size() > 1U, "each has turns");
+        BOOST_TEST(waits.size() < 50U);
+    }
+    second_name.release();
+    second.get().release();
+    first_name.release();
+    first.get().release();
+    BOOST_TEST(free(n));
+    BOOST_TEST(free(m));
 }
 
 // Timeouts, cancellations and other work at the moment of the grant.

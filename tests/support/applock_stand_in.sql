@@ -52,6 +52,10 @@ CREATE FUNCTION applock_in_transaction() RETURNS boolean LANGUAGE sql AS $$
   SELECT transaction_timestamp() < statement_timestamp()
 $$;
 
+CREATE FUNCTION xact_state() RETURNS integer LANGUAGE sql AS $$
+  SELECT applock_in_transaction()::integer
+$$;
+
 -- A cancellation may come between any two statements of a function, also where it tidies up after another one. Whoever
 -- holds a gate outside of a call was cut off in it, and had nothing of that resource before. The gate goes last.
 CREATE FUNCTION applock_tidy(resource text) RETURNS void LANGUAGE plpgsql AS $$
