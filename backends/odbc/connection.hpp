@@ -25,6 +25,12 @@ private:
     environment_handle handle_;
 };
 
+/// What SQL_ATTR_QUERY_TIMEOUT is set to for calls that are to be canceled after `t`: whole seconds, and later than
+/// that. FreeTDS closes a connection in which both happen at once.
+[[nodiscard]] constexpr std::chrono::seconds driver_seconds(std::chrono::milliseconds t) noexcept {
+    return std::chrono::floor<std::chrono::seconds>(t) + std::chrono::seconds{1};
+}
+
 /// One connection, of our own or somebody else's. What broke it makes it unusable: it never connects again by itself,
 /// because a new session would hold none of the locks of the old one.
 ///
@@ -63,10 +69,10 @@ public:
     /// After a call that was canceled: takes what is left of the cancellation, which would hit the next call. FreeTDS
     /// can take that for an answer, so that all that follow are one behind: then it must not be used any more.
     void settle();
-    /// What the driver itself allows a statement that is made from now on, in whole seconds, rounded up: in case that
-    /// it does not heed SQLCancel. FreeTDS closes the connection where the server does not answer to a cancellation for
-    /// so long, which is what ends a call on a network that is dead.
-    void driver_timeout(std::chrono::milliseconds t) noexcept { timeout_ = std::chrono::ceil<std::chrono::seconds>(t); }
+    /// What the driver itself allows a statement that is made from now on: `driver_seconds(t)`, in case that it does
+    /// not heed SQLCancel. FreeTDS closes the connection where the server does not answer to a cancellation for so
+    /// long, which is what ends a call on a network that is dead.
+    void driver_timeout(std::chrono::milliseconds t) noexcept { timeout_ = driver_seconds(t); }
     /// A statement that takes as long as it takes, or as `driver_timeout` has it.
     /// @throws connection_error there are no more
     void allocate(statement_handle& s) const;

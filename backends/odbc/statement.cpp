@@ -57,7 +57,7 @@ statement& statement::each_row(std::function<void()> f) {
 }
 
 statement& statement::driver_timeout(std::chrono::milliseconds t) {
-    const auto seconds = static_cast<std::uintptr_t>(std::chrono::ceil<std::chrono::seconds>(t).count());
+    const auto seconds = static_cast<std::uintptr_t>(driver_seconds(t).count());
     // One that cannot do it says so, and does without.
     (void)SQLSetStmtAttr(handle_.get(), SQL_ATTR_QUERY_TIMEOUT,
                          reinterpret_cast<SQLPOINTER>(seconds),  // NOLINT(performance-no-int-to-ptr): as ODBC has it

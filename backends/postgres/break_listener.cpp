@@ -8,6 +8,10 @@
 
 #include <poll.h>
 
+#include <rowlock/error.hpp>
+
+#include <no_answer.hpp>
+
 namespace rowlock::postgres {
 namespace {
 
@@ -22,14 +26,16 @@ constexpr int first_look_ms = 10, last_look_ms = 1000;
 // takes an answer says at once what came with it.
 constexpr int while_others_use_it_ms = 100;
 
-constexpr auto time_for_a_statement = 5s;
+// Who takes an answer has taken it by then.
+constexpr int to_take_an_answer_ms = 1;
 
 pollfd readable(int fd) { return {fd, POLLIN, 0}; }
 
 }  // namespace
 
-break_listener::break_listener(session_source& sessions, std::function<void()> heard)
-    : sessions_{sessions}, heard_{std::move(heard)} {}
+break_listener::break_listener(session_source& sessions, std::chrono::milliseconds operation_timeout,
+                               std::function<void()> heard)
+    : sessions_{sessions}, operation_timeout_{operation_timeout}, heard_{std::move(heard)} {}
 
 void break_listener::start() {
     std::call_once(started_, [this] { job_.start([this](const std::stop_token& stop) { run(stop); }); });
@@ -41,7 +47,7 @@ void break_listener::run(const std::stop_token& stop) {
     int pause = first_look_ms;
     do {
         try {
-            if (auto here = sessions_.any_open(deadline::after(time_for_a_statement))) {
+            if (auto here = sessions_.any_open(deadline::after(operation_timeout_))) {
                 pause = last_look_ms;  // if it cannot listen there, or that session ends
                 listen_in(*std::move(here));
             }
@@ -61,21 +67,40 @@ void break_listener::listen_in(session_source::use here) {
     } keep{*m};
     {
         const auto mine = std::move(here);
-        mine->listen(channel, news_, deadline::after(time_for_a_statement));
+        mine->listen(channel, news_, deadline::after(operation_timeout_));
     }
     heard_();  // what was broken before it listened
     for (bool others_use_it = false;;) {
-        std::array<pollfd, 3> all{{readable(end_.fd()), readable(news_->fd()), readable(m->s.socket())}};
-        const bool any = ::poll(all.data(), others_use_it ? 2 : 3, others_use_it ? while_others_use_it_ms : -1) > 0;
-        if (all[0].revents != 0) return;
-        others_use_it = false;
-        if (!any) continue;
+        const auto came = others_use_it ? wait(-1, while_others_use_it_ms) : wait(m->s.socket(), -1);
+        if (came == what_came::end) return;
+        others_use_it = came == what_came::something && is_taken_by_others(m->s.socket());
+        if (came == what_came::nothing || others_use_it) continue;
         news_->clear();
-        const bool heard = sessions_.that(m, deadline::after(time_for_a_statement))
-                               ->take_notification(deadline::after(time_for_a_statement));
+        bool heard = false;
+        try {
+            heard = sessions_.that(m, deadline::after(operation_timeout_))
+                        ->take_notification(deadline::after(operation_timeout_));
+        } catch (const detail::no_answer&) {
+            throw;
+        } catch (const connection_error&) {  // somebody has used it all the time
+            news_->ring();
+        }
         if (heard) heard_();
         others_use_it = !heard;
     }
+}
+
+auto break_listener::wait(int socket, int milliseconds) const -> what_came {
+    std::array<pollfd, 3> all{{readable(end_.fd()), readable(news_->fd()), readable(socket)}};
+    if (::poll(all.data(), socket < 0 ? 2 : 3, milliseconds) <= 0) return what_came::nothing;
+    return all[0].revents != 0 ? what_came::end : all[1].revents != 0 ? what_came::news : what_came::something;
+}
+
+// Something could be read there, and nobody says that it was a notification.
+bool break_listener::is_taken_by_others(int socket) const {
+    if (wait(-1, to_take_an_answer_ms) != what_came::nothing) return false;
+    auto left = readable(socket);
+    return ::poll(&left, 1, 0) == 0;
 }
 
 }  // namespace rowlock::postgres

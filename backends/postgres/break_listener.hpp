@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,8 +20,9 @@ namespace rowlock::postgres {
 /// Shared objects: `start()` from any thread.
 class break_listener {
 public:
+    /// @param operation_timeout bound on one statement, and on waiting for the session
     /// @param heard runs in the listener's thread
-    break_listener(session_source& sessions, std::function<void()> heard);
+    break_listener(session_source& sessions, std::chrono::milliseconds operation_timeout, std::function<void()> heard);
     ~break_listener() = default;
     break_listener(const break_listener&) = delete;
     break_listener& operator=(const break_listener&) = delete;
@@ -32,7 +34,12 @@ private:
     void run(const std::stop_token& stop);
     void listen_in(session_source::use here);
 
+    enum class what_came { nothing, end, news, something };
+    [[nodiscard]] what_came wait(int socket, int milliseconds) const;
+    [[nodiscard]] bool is_taken_by_others(int socket) const;
+
     session_source& sessions_;
+    const std::chrono::milliseconds operation_timeout_;
     const std::function<void()> heard_;
     const wake_up end_;
     const std::shared_ptr<const wake_up> news_ = std::make_shared<const wake_up>();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+
 #include <row_leases_at_once.hpp>
 
 #include "break_listener.hpp"
@@ -11,7 +13,7 @@ namespace rowlock::postgres {
 /// waits in the server: there no session can hold or hear anything.
 class lease_backend final : public detail::row_leases_at_once<lease_store> {
 public:
-    lease_backend(const conninfo& to, bool transaction_pooled);
+    lease_backend(const conninfo& to, bool transaction_pooled, std::chrono::milliseconds operation_timeout);
     ~lease_backend() override;
 
 private:

@@ -250,7 +250,7 @@ result session::collect(deadline d) {
         auto why = failed.raw() ? one_line(PQresultErrorMessage(failed.raw())) : one_line(PQerrorMessage(connection_));
         end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));
     }
-    if (listener_) {
+    if (listener_ && !notified_) {
         look_for_notifications();
         if (notified_) listener_->ring();
     }
@@ -270,6 +270,7 @@ void session::request_cancel() const noexcept {
 void session::listen(const std::string& channel, std::shared_ptr<const wake_up> heard, deadline d) {
     (void)run_script("LISTEN " + channel, d);
     listener_ = std::move(heard);
+    notified_ = false;
 }
 
 void session::look_for_notifications() {

@@ -32,7 +32,7 @@ constexpr int refused = -999;
 constexpr int none = -1000;  // none of its own: the driver brought no return value
 }  // namespace code
 
-constexpr std::chrono::seconds to_answer{5};
+constexpr std::chrono::seconds to_answer{4};
 
 }  // namespace
 

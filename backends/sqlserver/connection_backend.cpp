@@ -207,10 +207,15 @@ std::optional<grant> connection_backend::wait_in_server(const lock_request& r, c
             return record(r, *here, deadline::after(operation_timeout));
         }
     }
-    // Others have the connection. Whoever waits in it is interrupted each time.
-    for (auto pause = 10ms; !w.over(); pause = std::min(2 * pause, longest_pause)) {
+    return ask_beside_others(r, w, operation_timeout);
+}
+
+// Others have the connection. Whoever waits in it is interrupted each time.
+std::optional<grant> connection_backend::ask_beside_others(const lock_request& r, const wait_bound& w,
+                                                           std::chrono::milliseconds operation_timeout) {
+    for (auto p = 10ms; !w.over(); p = std::min(2 * p, longest_pause)) {
         if (auto got = attempt(r, deadline::after(operation_timeout))) return got;
-        detail::pause(pause, w);
+        detail::pause(p, w);
         if (!connection_.somebody_waits()) break;
     }
     return std::nullopt;
@@ -239,10 +244,7 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     const auto operation = [&] { return deadline::after(operation_timeout); };
     {
         const auto here = connection_.without_locks(w, operation_timeout);
-        if (!here) {
-            detail::pause(10ms, w);
-            return std::nullopt;
-        }
+        if (!here) return ask_beside_others(r, w, operation_timeout);
         if (!get(*here, queue, applock_mode::exclusive, w, operation_timeout)) return std::nullopt;
     }
     const auto leave = [&] {
@@ -258,10 +260,11 @@ std::optional<grant> connection_backend::wait_for_permit(const lock_request& r, 
     try {
         for (auto p = 1ms; !got && !w.over(); p = std::min<std::chrono::milliseconds>(2 * p, 16ms)) {
             const auto before = deadline::clock::now();
+            const bool interrupts = connection_.somebody_waits();
             got = attempt(r, operation(), &w);
             if (got) break;
-            const auto pause = pause_between_searches(r, p, before);
-            detail::pause(connection_.somebody_waits() ? std::max(pause, longest_pause) : pause, w);
+            const auto usual = pause_between_searches(r, p, before);
+            detail::pause(interrupts ? std::max(usual, longest_pause) : usual, w);
         }
     } catch (...) {
         leave();

@@ -64,6 +64,8 @@ private:
     [[nodiscard]] bool await_admission(const lock_request& r, const wait_bound& w);
     std::optional<grant> wait_in_server(const lock_request& r, const wait_bound& w,
                                         std::chrono::milliseconds operation_timeout);
+    std::optional<grant> ask_beside_others(const lock_request& r, const wait_bound& w,
+                                           std::chrono::milliseconds operation_timeout);
     std::optional<grant> wait_for_permit(const lock_request& r, const wait_bound& w,
                                          std::chrono::milliseconds operation_timeout);
     bool get(const use& here, std::string_view resource, std::string_view mode, const wait_bound& w,

@@ -71,7 +71,7 @@ public:
     /// For a statement that does not wait.
     /// @throws connection_error none could be had by `d`
     [[nodiscard]] virtual use any(deadline d) = 0;
-    /// The same, but none is opened for that. Empty: none is open.
+    /// The same, but none is opened for that. Empty: none is open, or none that does not wait.
     [[nodiscard]] virtual std::optional<use> any_open(deadline d) { return any(d); }
     /// The session that holds a certain lock.
     /// @throws no_answer it is gone; connection_error it cannot be used now

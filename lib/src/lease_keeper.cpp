@@ -44,7 +44,9 @@ lease_keeper::~lease_keeper() {
 
 void lease_keeper::watch(const held_lock& h) {
     if (!leases_) return;
-    if (renews_) renewing_.run_by(boot_clock::now() + interval_);
+    // A doubt may have come while the answer was under way, when there was nothing to look at.
+    const bool doubtful = h.usable_until() - ttl_ <= doubted_.load();
+    if (renews_) renewing_.run_by(doubtful ? boot_clock::time_point::min() : boot_clock::now() + interval_);
     watching_.run_by(h.usable_until());
 }
 
@@ -64,7 +66,10 @@ void lease_keeper::on_loss(const request_id& id, loss_reason reason, std::string
     watching_.run_now();
 }
 
-void lease_keeper::on_doubt() noexcept { renewing_.run_now(); }
+void lease_keeper::on_doubt() noexcept {
+    doubted_ = boot_clock::now();
+    renewing_.run_now();
+}
 
 boot_clock::time_point lease_keeper::renew_all() {
     const auto started = boot_clock::now();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -68,6 +69,7 @@ private:
     const held_set& locks_;
     const event_sink& events_;
 
+    std::atomic<boot_clock::time_point> doubted_{boot_clock::time_point::min()};  ///< when it was last told to look
     std::mutex mutex_;
     std::vector<debt> debts_;
     std::vector<loss> losses_;
