@@ -267,6 +267,25 @@ BOOST_AUTO_TEST_CASE(doubt_makes_it_renew_at_once) {
     BOOST_TEST(db2->asked("renew"));
 }
 
+// Such as a break that is told while the answer with the grant is under way.
+BOOST_AUTO_TEST_CASE(doubt_before_the_answer_makes_it_renew_when_that_is_there) {
+    const auto db2 = std::make_shared<rowlock::test::fake_database>();
+    db2->lease = 1h;
+    rowlock::provider slow{std::make_unique<rowlock::test::fake_backend>(db2), {.ttl = 1h}};
+    const auto first = slow.try_acquire("first");
+    db2->on_try = [&](const lock_request&) {
+        const auto g = db2->granted();
+        db2->listener->on_doubt();
+        BOOST_TEST(db2->asked("renew"), "of the first, as the second is not there yet");
+        return g;
+    };
+    const auto second = slow.try_acquire("second");
+    BOOST_TEST(db2->asked("renew", 2));
+    db2->on_try = nullptr;
+    const auto third = slow.try_acquire("third");
+    BOOST_TEST(db2->count("renew") == 2, "the control");
+}
+
 BOOST_AUTO_TEST_CASE(without_leases_nothing_is_renewed_and_losses_are_told) {
     const auto db2 = std::make_shared<rowlock::test::fake_database>();
     db2->traits.leases = false;
