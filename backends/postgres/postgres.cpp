@@ -58,7 +58,8 @@ provider leases(const std::string& text, options opt) {
     settle_in(first, pooled, d);
     if (first.run(is_read_only, d).truth(0, 0))
         fail(sqlstate::read_only, "leases are written into tables", lease_backend::name, to.schema);
-    return provider{std::make_unique<lease_backend>(to, pooled, opt.operation_timeout), std::move(opt)};
+    auto b = std::make_unique<lease_backend>(to, pooled, opt.operation_timeout);
+    return provider{std::move(b), std::move(opt)};
 }
 
 }  // namespace rowlock::postgres

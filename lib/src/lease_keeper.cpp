@@ -45,7 +45,7 @@ lease_keeper::~lease_keeper() {
 void lease_keeper::watch(const held_lock& h) {
     if (!leases_) return;
     // A doubt may have come while the answer was under way, when there was nothing to look at.
-    const bool doubtful = h.usable_until() - ttl_ <= doubted_.load();
+    const bool doubtful = doubted_.load() + ttl_ >= h.usable_until();
     if (renews_) renewing_.run_by(doubtful ? boot_clock::time_point::min() : boot_clock::now() + interval_);
     watching_.run_by(h.usable_until());
 }

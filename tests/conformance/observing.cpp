@@ -48,12 +48,13 @@ void a_destructor_tells_like_a_release(context& c) {
 }
 
 void an_observer_that_throws_changes_nothing(context& c) {
-    c.use({.ttl = 100ms * test::slowness, .events = std::make_shared<test::throwing_observer>()});
+    const auto ttl = c.kind().short_ttl * test::slowness;
+    c.use({.ttl = ttl, .events = std::make_shared<test::throwing_observer>()});
     auto locks = c.open();
     auto held = locks.try_acquire("n");
     BOOST_REQUIRE(held.has_value());
     BOOST_TEST(!locks.try_acquire("n"));
-    BOOST_TEST(!locks.try_acquire("n", 200ms * test::slowness), "held beyond its time to live: renewed");
+    BOOST_TEST(!locks.try_acquire("n", 2 * ttl), "held beyond its time to live: renewed");
     std::stop_source stop;
     stop.request_stop();
     BOOST_CHECK_THROW((void)locks.acquire("n", stop.get_token()), cancelled);

@@ -182,11 +182,12 @@ void each_token_grows(context& c) {
 }
 
 void a_renewed_set_outlives_its_time(context& c) {
-    c.use({.ttl = 300ms * test::slowness});
+    const auto ttl = 2 * c.kind().short_ttl * test::slowness;
+    c.use({.ttl = ttl});
     auto locks = c.open();
     const auto all = locks.try_acquire_all({"a", "b", "c"});
     BOOST_REQUIRE(all.has_value());
-    std::this_thread::sleep_for(900ms * test::slowness);
+    std::this_thread::sleep_for(3 * ttl);
     for (const auto& h : *all) BOOST_TEST(!h.lost().stop_requested());
     BOOST_TEST(!c.open().try_acquire("b"));
 }
