@@ -64,7 +64,7 @@ std::shared_ptr<held_lock> engine::new_lock(std::string_view name, lock_mode mod
 lock_handle engine::hand_over(const std::shared_ptr<held_lock>& held, const grant& g, lock_mode mode) {
     held->granted(g, mode, events_.now());
     lock_handle handle{shared_from_this(), held};
-    keeper_.watch(*held);
+    keeper_.watch(*held, g);
     return handle;
 }
 
@@ -176,7 +176,7 @@ bool engine::upgrade(held_lock& h, const wait_bound& w) {
         return false;
     }
     h.granted(*got, lock_mode::exclusive, events_.now());
-    keeper_.watch(h);
+    keeper_.watch(h, *got);
     return true;
 }
 

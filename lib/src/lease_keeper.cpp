@@ -42,10 +42,10 @@ lease_keeper::~lease_keeper() {
     watching_.stop();
 }
 
-void lease_keeper::watch(const held_lock& h) {
+void lease_keeper::watch(const held_lock& h, const grant& g) {
     if (!leases_) return;
     // A doubt may have come while the answer was under way, when there was nothing to look at.
-    const bool doubtful = doubted_.load() + ttl_ >= h.usable_until();
+    const bool doubtful = g.expires_at && doubted_.load() + ttl_ >= *g.expires_at;
     if (renews_) renewing_.run_by(doubtful ? boot_clock::time_point::min() : boot_clock::now() + interval_);
     watching_.run_by(h.usable_until());
 }

@@ -32,7 +32,7 @@ public:
     ~lease_keeper();
 
     /// A lock was granted that is in the set: from now on it is renewed and watched.
-    void watch(const held_lock& h);
+    void watch(const held_lock& h, const grant& g);
 
     /// `r` may hold a lock or a place in a queue that no handle stands for: give it back in the background, trying
     /// again until the lease must be over.
