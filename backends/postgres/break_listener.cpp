@@ -37,8 +37,17 @@ break_listener::break_listener(session_source& sessions, std::chrono::millisecon
                                std::function<void()> heard)
     : sessions_{sessions}, operation_timeout_{operation_timeout}, heard_{std::move(heard)} {}
 
-void break_listener::start() {
+void break_listener::start(const session_source::member& holder) {
     std::call_once(started_, [this] { job_.start([this](const std::stop_token& stop) { run(stop); }); });
+    const std::lock_guard lock{mutex_};
+    if (in_ && in_.get() != &holder && in_->waiting) news_->ring();
+}
+
+void break_listener::listens_in(std::shared_ptr<session_source::member> m) noexcept {
+    const std::lock_guard lock{mutex_};
+    if (in_) in_->kept = false;
+    in_ = std::move(m);
+    if (in_) in_->kept = true;
 }
 
 void break_listener::run(const std::stop_token& stop) {
@@ -48,23 +57,22 @@ void break_listener::run(const std::stop_token& stop) {
     do {
         try {
             if (auto here = sessions_.any_open(deadline::after(operation_timeout_))) {
-                pause = last_look_ms;  // if it cannot listen there, or that session ends
                 listen_in(*std::move(here));
+                pause = first_look_ms;
+            } else {
+                pause = std::min(2 * pause, last_look_ms);
             }
         } catch (const std::exception&) {  // whoever uses the provider hears of it, too
+            pause = last_look_ms;
         }
-        pause = std::min(2 * pause, last_look_ms);
+        listens_in(nullptr);
     } while (::poll(&end, 1, pause) <= 0);
 }
 
-// Until the session or the listener ends.
+// Until the listener ends, or the session waits while there are leases in others; throws where the session ends.
 void break_listener::listen_in(session_source::use here) {
     const auto m = here.who();
-    const struct keeping {
-        explicit keeping(session_source::member& s) : kept{s.kept} { kept = true; }
-        ~keeping() { kept = false; }
-        std::atomic<bool>& kept;
-    } keep{*m};
+    listens_in(m);
     {
         const auto mine = std::move(here);
         mine->listen(channel, news_, deadline::after(operation_timeout_));
@@ -76,6 +84,7 @@ void break_listener::listen_in(session_source::use here) {
         others_use_it = came == what_came::something && is_taken_by_others(m->s.socket());
         if (came == what_came::nothing || others_use_it) continue;
         news_->clear();
+        if (came == what_came::news && m->waiting) return;
         bool heard = false;
         try {
             heard = sessions_.that(m, deadline::after(operation_timeout_))

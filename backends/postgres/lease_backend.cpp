@@ -23,10 +23,10 @@ lease_backend::lease_backend(const conninfo& to, bool transaction_pooled, std::c
 
 lease_backend::~lease_backend() { listen(nullptr); }
 
-void lease_backend::do_begin_to_hold() {
+void lease_backend::do_begin_to_hold(const member& in) {
     if (pooled_) return;
     try {
-        breaks_.start();
+        breaks_.start(in);
     } catch (const std::system_error&) {  // no thread; a break is heard at the next renewal
     }
 }

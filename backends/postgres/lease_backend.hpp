@@ -17,7 +17,7 @@ public:
     ~lease_backend() override;
 
 private:
-    void do_begin_to_hold() override;
+    void do_begin_to_hold(const member& in) override;
 
     const bool pooled_;
     break_listener breaks_;

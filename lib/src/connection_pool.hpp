@@ -104,7 +104,13 @@ private:
     std::shared_ptr<opening> open_aside(std::chrono::milliseconds connecting);
     void run(opening& o, const wait_bound& w) noexcept;
     void retire(std::unique_lock<std::mutex>& lock, const std::shared_ptr<member>& m, const std::string& why) noexcept;
-    static bool is_spare(const std::shared_ptr<member>& m) noexcept { return !m->in_use && m->locks == 0 && !m->kept; }
+    // Under the lock.
+    [[nodiscard]] bool is_spare(const std::shared_ptr<member>& m) const noexcept {
+        return !m->in_use && m->locks == 0 && (!m->kept || !any_holds());
+    }
+    [[nodiscard]] bool any_holds() const noexcept {
+        return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m->locks > 0; });
+    }
     [[noreturn]] void throw_in_use() const {
         throw connection_error{
             "the connections to " + server_ + " were in use by other threads until the time was over", context()};
@@ -275,7 +281,7 @@ auto connection_pool<Session>::without_locks(const wait_bound& w, std::chrono::m
 template <class Session>
 bool connection_pool<Session>::has_spare() const {
     const std::lock_guard lock{mutex_};
-    return std::any_of(members_.begin(), members_.end(), is_spare);
+    return std::any_of(members_.begin(), members_.end(), [&](const auto& m) { return is_spare(m); });
 }
 
 template <class Session>
@@ -293,7 +299,7 @@ void connection_pool<Session>::put_back(const std::shared_ptr<member>& m) noexce
 template <class Session>
 void connection_pool<Session>::take_out_surplus(const std::shared_ptr<member>& m) noexcept {
     if (m->locks > 0 || m->kept) return;
-    const auto idle = std::count_if(members_.begin(), members_.end(), is_spare);
+    const auto idle = std::count_if(members_.begin(), members_.end(), [&](const auto& one) { return is_spare(one); });
     if (static_cast<std::size_t>(idle) <= spares) return;
     m->gone = true;
     std::erase(members_, m);
@@ -314,7 +320,7 @@ auto connection_pool<Session>::idle_holders() -> std::vector<use> {
 template <class Session>
 bool connection_pool<Session>::holds_any() const {
     const std::lock_guard lock{mutex_};
-    return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m->locks > 0; });
+    return any_holds();
 }
 
 template <class Session>

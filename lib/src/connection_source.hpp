@@ -25,9 +25,9 @@ struct pooled {
     const std::uint64_t id;
     std::atomic<std::size_t> locks{0};  ///< how many locks it holds; changed by who uses it
     std::atomic<bool> reserved{false};  ///< for the one lock that it holds: nobody else asks in it
-    std::atomic<bool> kept{false};      ///< though it holds no lock, it is neither closed nor used for waits
+    std::atomic<bool> kept{false};  ///< though it holds no lock, it is not closed, nor used for waits while others do
     bool in_use = true;
-    bool waiting = false;  ///< in use for long: nobody queues for it
+    std::atomic<bool> waiting{false};  ///< in use for long: nobody queues for it
     bool hung_up = false;
     bool gone = false;
 };

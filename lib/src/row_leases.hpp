@@ -109,8 +109,8 @@ private:
     template <class>
     friend class row_leases_at_once;
 
-    /// There is a lease to hear of now.
-    virtual void do_begin_to_hold() {}
+    /// There is a lease to hear of now, granted in that session.
+    virtual void do_begin_to_hold(const member& /*in*/) {}
 
     renewal do_verify(const lock_request& r, deadline d) override;
     std::vector<lock_status> do_inspect(std::string_view prefix, deadline d) override;

@@ -42,7 +42,7 @@ several_grants row_leases_at_once<Store>::do_try_acquire_all(std::span<const loc
             this->in_doubt(all);
         }
         if (answer.granted.size() == all.size()) {
-            this->do_begin_to_hold();
+            this->do_begin_to_hold(*here.who());
             for (const auto& l : answer.granted) {
                 this->record(all[l.at], k[l.at], l.bell ? here.who() : nullptr);
                 got.all.push_back({.token = l.token, .expires_at = before + all[l.at].ttl});

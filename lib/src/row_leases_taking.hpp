@@ -29,7 +29,7 @@ auto row_leases<Store>::attempt(const use& here, const lock_request& r, lease_ma
         const auto before = boot_clock::now();
         const auto answer = ask();
         if (answer.token) {
-            do_begin_to_hold();
+            do_begin_to_hold(*here.who());
             if (!r.upgrade) record(r, k, answer.bell || m.has_bell ? here.who() : nullptr);
             return {.got = grant{.token = answer.token, .expires_at = before + r.ttl}, .left_queue = answer.left_queue};
         }

@@ -121,6 +121,24 @@ BOOST_AUTO_TEST_CASE(who_waits_does_so_in_another_connection) {
     BOOST_TEST(connections_of("holder") == "2");
 }
 
+// Where nothing was held, the wait is in the connection that listens; what is then granted in another one is heard of.
+BOOST_AUTO_TEST_CASE(who_waits_first_hears_of_what_is_held_after_that) {
+    auto locks = open("holder"), others = open("other");
+    auto theirs = others.acquire("theirs");
+    {
+        const auto listening = locks.acquire("n");
+        BOOST_REQUIRE(listens());
+    }
+    auto waiting = in_background([&] { return locks.acquire("theirs").token(); });
+    BOOST_REQUIRE(somebody_waits());
+    BOOST_TEST(connections_of("holder") == "1", "it waits where it listened");
+    const auto held = locks.acquire("n");
+    BOOST_TEST(others.break_lock("n", "test"));
+    BOOST_TEST(is_told(held));
+    theirs.release();
+    BOOST_TEST(waiting.get().has_value());
+}
+
 // Who had to wait for it has held nothing before that, and no connection but the one that waited.
 BOOST_AUTO_TEST_CASE(a_lease_that_was_waited_for) {
     auto locks = open("holder"), others = open("other");
