@@ -15,8 +15,6 @@
 namespace rowlock::postgres {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr auto channel = "rowlock_break";
 
 // How long it takes to find a session to listen in, at first and at most.
@@ -43,7 +41,7 @@ void break_listener::start(const session_source::member& holder) {
     if (in_ && in_.get() != &holder && in_->waiting) news_->ring();
 }
 
-void break_listener::listens_in(std::shared_ptr<session_source::member> m) noexcept {
+void break_listener::keep(std::shared_ptr<session_source::member> m) noexcept {
     const std::lock_guard lock{mutex_};
     if (in_) in_->kept = false;
     in_ = std::move(m);
@@ -65,14 +63,14 @@ void break_listener::run(const std::stop_token& stop) {
         } catch (const std::exception&) {  // whoever uses the provider hears of it, too
             pause = last_look_ms;
         }
-        listens_in(nullptr);
+        keep(nullptr);
     } while (::poll(&end, 1, pause) <= 0);
 }
 
 // Until the listener ends, or the session waits while there are leases in others; throws where the session ends.
 void break_listener::listen_in(session_source::use here) {
     const auto m = here.who();
-    listens_in(m);
+    keep(m);
     {
         const auto mine = std::move(here);
         mine->listen(channel, news_, deadline::after(operation_timeout_));

@@ -34,7 +34,7 @@ public:
 
 private:
     void run(const std::stop_token& stop);
-    void listens_in(std::shared_ptr<session_source::member> m) noexcept;
+    void keep(std::shared_ptr<session_source::member> m) noexcept;
     void listen_in(session_source::use here);
 
     enum class what_came { nothing, end, news, something };

@@ -1,10 +1,10 @@
 #include "lease_backend.hpp"
 
+#include <system_error>
+
 #include <row_leases_holding.hpp>
 #include <row_leases_taking.hpp>
 #include <row_leases_waiting.hpp>
-
-#include <system_error>
 
 #include "session_pool.hpp"
 

@@ -165,11 +165,15 @@ void applock_session::release(std::string_view resource, deadline d, bool last) 
     if (code_ < 0 && code_ != code::none) fail("sp_releaseapplock: the session does not hold the lock", code_);
 }
 
+// What is left of the cancellation of an earlier call may hit this one.
+void applock_session::answer(odbc::statement& question, deadline d, const char* if_not) {
+    for (int tries = 1; question.run(canceler_, d) == odbc::statement::outcome::ended; ++tries)
+        if (tries == 3 || d.expired()) give_up(if_not);
+}
+
 std::string_view applock_session::mode_of(std::string_view resource, deadline d) {
     resource_.assign(resource);
-    // What is left of the cancellation of an earlier call may hit this one, too.
-    for (int tries = 1; ask_mode_.run(canceler_, d) == odbc::statement::outcome::ended; ++tries)
-        if (tries == 3 || d.expired()) give_up("SQL Server did not say in time what the session holds");
+    answer(ask_mode_, d, "SQL Server did not say in time what the session holds");
     if (held_[0] == '\0') give_up("SQL Server did not say what the session holds");
     const std::string_view held{held_.data()};
     return held == "NoLock" ? std::string_view{} : held;
@@ -184,9 +188,7 @@ bool applock_session::in_transaction(deadline d) {
     std::array<char, 16> state{};
     odbc::statement question{connection_, transaction_state};
     question.column(state);
-    // What is left of the cancellation of an earlier call may hit this one.
-    for (int tries = 1; question.run(canceler_, d) == odbc::statement::outcome::ended; ++tries)
-        if (tries == 3 || d.expired()) give_up("SQL Server did not say in time whether a transaction is open");
+    answer(question, d, "SQL Server did not say in time whether a transaction is open");
     return std::string_view{state.data()} != "0";
 }
 

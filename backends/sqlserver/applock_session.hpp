@@ -108,6 +108,7 @@ private:
     [[nodiscard]] bool get_within(std::string_view resource, std::string_view mode, std::chrono::milliseconds wait,
                                   deadline d, const std::stop_token& stop);
     [[nodiscard]] bool refused_get(bool waited, deadline d);
+    void answer(odbc::statement& question, deadline d, const char* if_not);
     odbc::statement& waiting_get();
     [[noreturn]] void give_up(const char* why);
     [[noreturn]] void fail(const std::string& why, int code) const;
