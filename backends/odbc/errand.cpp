@@ -1,6 +1,5 @@
 #include "errand.hpp"
 
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -8,7 +7,7 @@
 
 #include <rowlock/error.hpp>
 
-#include <condition_wait.hpp>
+#include <condition.hpp>
 #include <quiet_thread.hpp>
 
 namespace rowlock::odbc {
@@ -18,7 +17,7 @@ struct errand::state {
 
     std::function<void()> what;
     std::mutex mutex{};
-    std::condition_variable_any ended{};
+    detail::condition ended{};
     bool over = false;
     std::exception_ptr failure{};
 };
@@ -46,7 +45,8 @@ errand::errand(std::function<void()> what) : state_{std::make_shared<state>(std:
 bool errand::done(const wait_bound& w, std::chrono::milliseconds grace) {
     std::unique_lock lock{state_->mutex};
     const auto over = [&] { return state_->over; };
-    if (!detail::wait(state_->ended, lock, w, over) && !state_->ended.wait_for(lock, grace, over)) return false;
+    auto& ended = state_->ended;
+    if (!ended.wait(lock, w, over) && !ended.wait(lock, {.until = deadline::after(grace)}, over)) return false;
     if (const auto failure = std::exchange(state_->failure, nullptr)) std::rethrow_exception(failure);
     return true;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +14,7 @@
 
 #include <admission.hpp>
 #include <busy_names.hpp>
+#include <condition.hpp>
 #include <request_id_hash.hpp>
 #include <waiting_room.hpp>
 
@@ -101,7 +101,7 @@ protected:
     mutable std::mutex mutex_;
     std::unordered_map<request_id, holding, detail::request_id_hash> holdings_;
     name_map names_;
-    std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
+    detail::condition forgotten_;  ///< a lock was given back, or lost
     std::minstd_rand random_{std::random_device{}()};
 
     detail::busy_names busy_;

@@ -6,7 +6,6 @@
 #include <rowlock/error.hpp>
 
 #include <admission.hpp>
-#include <condition_wait.hpp>
 
 #include "advisory_break.hpp"
 #include "filled.hpp"
@@ -120,7 +119,7 @@ void connection_backend::refuse_self_deadlock(const lock_request& r, const wait_
 // Until the session itself holds nothing that is in the way; false: `w` is over.
 bool connection_backend::await_admission(const lock_request& r, const wait_bound& w) {
     std::unique_lock lock{mutex_};
-    return detail::wait(forgotten_, lock, w, [&] { return admits(r); });
+    return forgotten_.wait(lock, w, [&] { return admits(r); });
 }
 
 bool connection_backend::shares(const lock_request& r) const {

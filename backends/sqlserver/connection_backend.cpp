@@ -7,7 +7,6 @@
 
 #include <rowlock/error.hpp>
 
-#include <condition_wait.hpp>
 #include <no_answer.hpp>
 #include <wait_time.hpp>
 #include <worker.hpp>
@@ -166,7 +165,7 @@ void connection_backend::refuse_self_deadlock(const lock_request& r, const wait_
 // Until the session itself holds nothing that is in the way; false: `w` is over.
 bool connection_backend::await_admission(const lock_request& r, const wait_bound& w) {
     std::unique_lock lock{mutex_};
-    return detail::wait(forgotten_, lock, w, [&] {
+    return forgotten_.wait(lock, w, [&] {
         const auto n = names_.find(r.name);
         return n == names_.end() || n->second.admit(r);
     });

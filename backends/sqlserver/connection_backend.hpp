@@ -1,6 +1,5 @@
 #pragma once
 
-#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <rowlock/options.hpp>
 
 #include <admission.hpp>
+#include <condition.hpp>
 #include <odbc/borrowed_connection.hpp>
 #include <odbc/canceler.hpp>
 #include <waiting_room.hpp>
@@ -84,7 +84,7 @@ private:
 
     const bool fencing_;
     mutable std::mutex mutex_;
-    std::condition_variable_any forgotten_;  ///< a lock was given back, or lost
+    detail::condition forgotten_;  ///< a lock was given back, or lost
     std::map<request_id, holding> holdings_;
     std::map<std::string, detail::holders, std::less<>> names_;
     std::map<request_id, lock_request> owed_;  ///< releases that the connection was not ready for

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <mutex>
@@ -17,20 +18,22 @@ namespace rowlock::detail {
 class busy_names {
 public:
     [[nodiscard]] bool contains(const std::string& name) const {
+        if (!any_) return false;
         const std::lock_guard lock{mutex_};
-        if (names_.empty()) return false;
         const auto found = names_.find(name);
         return found != names_.end() && clock::now() < found->second + a_moment;
     }
 
     void note(const std::string& name, bool busy) {
+        if (!busy && !any_) return;
         const std::lock_guard lock{mutex_};
         if (!busy) {
-            if (!names_.empty()) names_.erase(name);
-            return;
+            names_.erase(name);
+        } else {
+            if (names_.size() == most) names_.clear();
+            names_.insert_or_assign(name, clock::now());
         }
-        if (names_.size() == most) names_.clear();
-        names_.insert_or_assign(name, clock::now());
+        any_ = !names_.empty();
     }
 
 private:
@@ -38,6 +41,7 @@ private:
     static constexpr std::chrono::seconds a_moment{1};
     static constexpr std::size_t most = 1000;  // forgotten names are tried for, no more
 
+    std::atomic<bool> any_{false};  // mostly there are none, and no mutex is needed to see that
     mutable std::mutex mutex_;
     std::unordered_map<std::string, clock::time_point> names_;
 };

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
 #include <vector>
 
-#include "condition_wait.hpp"
+#include "condition.hpp"
 
 namespace rowlock::detail {
 
@@ -50,17 +49,17 @@ public:
                std::chrono::steady_clock::now() - (*first)->since_ < patience;
     }
 
-    /// Blocks until `condition`, looked at whenever something changes; false: `w` is over before that.
-    template <class Condition>
-    bool wait(std::unique_lock<std::mutex>& lock, const wait_bound& w, Condition condition) {
-        return detail::wait(changed_, lock, w, condition);
+    /// Blocks until `holds`, looked at whenever something changes; false: `w` is over before that.
+    template <class Predicate>
+    bool wait(std::unique_lock<std::mutex>& lock, const wait_bound& w, Predicate holds) {
+        return changed_.wait(lock, w, holds);
     }
     /// Something was put back, or is gone.
     void look_again() noexcept { changed_.notify_all(); }
 
 private:
     std::vector<turn*> waiting_;
-    std::condition_variable_any changed_;
+    condition changed_;
 };
 
 }  // namespace rowlock::detail

@@ -5,13 +5,12 @@
 #include <stop_token>
 #include <utility>
 
-#include "condition_wait.hpp"
-
 namespace rowlock::detail {
 
 bool waiting_room::anybody(std::string_view name) const {
+    if (!any_) return false;
     const std::lock_guard lock{mutex_};
-    return !queues_.empty() && queues_.contains(name);
+    return queues_.contains(name);
 }
 
 void waiting_room::join(const lock_request& r, bool asked) {
@@ -20,6 +19,7 @@ void waiting_room::join(const lock_request& r, bool asked) {
     auto w = std::make_shared<waiter>(r, asked);
     queues_[r.name].push_back(w);
     waiters_.emplace(r.id, std::move(w));
+    any_ = true;
 }
 
 bool waiting_room::ask(const request_id& id) {
@@ -36,6 +36,7 @@ bool waiting_room::leave(const request_id& id) {
     const bool asked = found->second->asked || queue->second.front() != found->second;
     queue->second.erase(std::find(queue->second.begin(), queue->second.end(), found->second));
     waiters_.erase(found);
+    any_ = !waiters_.empty();
     if (queue->second.empty())
         queues_.erase(queue);
     else
@@ -48,7 +49,7 @@ bool waiting_room::await_turn(const request_id& id, const wait_bound& w) {
     const auto found = waiters_.find(id);
     if (found == waiters_.end()) return false;
     const auto me = found->second;
-    return wait(me->turn, lock, w, [&] {
+    return me->turn.wait(lock, w, [&] {
         const auto queue = queues_.find(me->name);
         return queue != queues_.end() && queue->second.front() == me;
     });
@@ -72,8 +73,8 @@ void pause(std::chrono::milliseconds shortest, const wait_bound& w) {
                                                          static_cast<double>(shortest.count())};
     std::mutex mutex;
     std::unique_lock lock{mutex};
-    std::condition_variable_any nobody;
-    (void)wait(nobody, lock, {std::min(w.until, deadline::after(time)), w.stop}, [] { return false; });
+    condition never;
+    (void)never.wait(lock, {std::min(w.until, deadline::after(time)), w.stop}, [] { return false; });
 }
 
 }  // namespace rowlock::detail

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
@@ -13,6 +13,7 @@
 
 #include <rowlock/backend.hpp>
 
+#include "condition.hpp"
 #include "request_id_hash.hpp"
 
 namespace rowlock::detail {
@@ -54,11 +55,12 @@ private:
         const request_id id;
         const waiter_status status;
         bool asked;
-        std::condition_variable_any turn{};
+        condition turn{};
     };
 
     [[nodiscard]] std::vector<place> from(std::size_t first) const;
 
+    std::atomic<bool> any_{false};  ///< somebody waits for something; for who does not want the mutex
     mutable std::mutex mutex_;
     std::unordered_map<request_id, std::shared_ptr<waiter>, request_id_hash> waiters_;
     std::map<std::string, std::deque<std::shared_ptr<waiter>>, std::less<>> queues_;
