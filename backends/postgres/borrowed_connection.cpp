@@ -37,6 +37,7 @@ borrowed_connection::borrowed_connection(pqxx_connection& c, std::string_view ba
       only_{std::make_shared<member>(0, raw(c), backend, opt.schema)},
       watch_{[this](std::uint64_t) { heard_hang_up(); }} {
     only_->in_use = false;
+    only_->s.expect_many_answers();
     const auto d = deadline::after(opt.operation_timeout);
     const auto here = any(d);
     here->pid = std::stoi(here->run_script(forget_prepared, d).text(0, 0));

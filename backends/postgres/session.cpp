@@ -92,6 +92,7 @@ void session::connect(const conninfo& to, const wait_bound& w) {
             fail_to_connect("no connection to " + std::string{PQhost(connection_)} + " within the time allowed");
     }
     socket_ = PQsocket(connection_);
+    expect_many_answers();
     PQsetnonblocking(connection_, 1);
 }
 
@@ -218,7 +219,8 @@ bool session::await_answer(deadline d) {
 
 result session::next_result(deadline d) {
     while (PQisBusy(connection_) != 0) {
-        if (!poll(POLLIN, d, false)) end("PostgreSQL did not answer within the time allowed");
+        const bool something_came = answers_ ? answers_->await(d) : poll(POLLIN, d, false);
+        if (!something_came) end("PostgreSQL did not answer within the time allowed");
         if (PQconsumeInput(connection_) == 0) {
             const auto why = one_line(PQerrorMessage(connection_));
             end("the connection to PostgreSQL failed: " + (notice_.empty() ? why : notice_));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 
 #include <rowlock/deadline.hpp>
 
+#include "answer_wait.hpp"
 #include "conninfo.hpp"
 #include "descriptor.hpp"
 #include "failure.hpp"
@@ -88,6 +90,9 @@ public:
     /// @throws no_answer
     bool take_notification(deadline d);
 
+    /// Whoever runs more than a few statements waits for less time for each answer after that.
+    void expect_many_answers() { answers_.emplace(socket_, alarm_); }
+
     /// The name of the back end that uses it.
     [[nodiscard]] std::string_view backend() const noexcept { return backend_; }
     /// Which rowlock's tables are in, for this session.
@@ -141,6 +146,7 @@ private:
     const std::string schema_;
     wake_up wake_up_;
     alarm alarm_;
+    std::optional<answer_wait> answers_;
     std::vector<const statement*> prepared_;
     std::unordered_map<const statement*, std::string> texts_;  ///< for a schema of another name
     std::shared_ptr<const wake_up> listener_;

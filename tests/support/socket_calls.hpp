@@ -2,10 +2,11 @@
 
 #include <dlfcn.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
-// Counts what libpq really does on its sockets: a program's own send(), recv(), poll()
-// and ppoll() go before those of the C library.
+// Counts what is really done on libpq's sockets: a program's own send(), recv(), poll(), ppoll() and epoll_wait() go
+// before those of the C library.
 // Include it in one source file of a program. Each thread has its own count, as renewals and the like go on beside what
 // a test counts.
 
@@ -38,6 +39,12 @@ extern "C" int poll(pollfd* fds, nfds_t count, int timeout_ms) {
     static auto* const real = rowlock::test::next_symbol<int(pollfd*, nfds_t, int)>("poll");
     ++rowlock::test::polls;
     return real(fds, count, timeout_ms);
+}
+
+extern "C" int epoll_wait(int epoll, epoll_event* events, int most, int timeout_ms) {
+    static auto* const real = rowlock::test::next_symbol<int(int, epoll_event*, int, int)>("epoll_wait");
+    ++rowlock::test::polls;
+    return real(epoll, events, most, timeout_ms);
 }
 
 extern "C" int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
