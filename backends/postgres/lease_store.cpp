@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include <last_result.hpp>
+
 #include "advisory_sql.hpp"
 #include "key_wait.hpp"
 #include "lock_key.hpp"
@@ -281,10 +283,13 @@ std::int64_t flag(bool b) { return b ? 1 : 0; }
 }  // namespace
 
 lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
-    std::string text{name};
-    text.append(1, '\0').append(schema).append(1, '.');
-    const auto queue = key_of(text + "lease queue");
-    return {queue, key_of(text + "lease bell")};
+    thread_local detail::last_result<lease_keys> last;
+    std::string both{name};
+    both.append(1, '\0').append(schema);
+    return last.of(both, [&]() -> lease_keys {
+        const std::string in{schema};
+        return {derived_key(name, in + ".lease queue"), derived_key(name, in + ".lease bell")};
+    });
 }
 
 bool lease_store::is_taken(session& s, const std::string& n, deadline d) { return s.run(look, d, n).rows() > 0; }

@@ -23,7 +23,7 @@ namespace rowlock::postgres {
 
 /// The advisory keys of a leased name. `queue` is held by the one waiter who is at the head of the queue, `bell` by who
 /// holds the lease: giving it back wakes the head. Leases of two schemas have nothing to do with each other, so their
-/// keys differ: they are made of the name, a NUL byte, "SCHEMA.lease queue" and "SCHEMA.lease bell".
+/// keys differ: they are derived from the name with "SCHEMA.lease queue" and "SCHEMA.lease bell" (lock_key.hpp).
 struct lease_keys {
     std::int64_t queue = 0, bell = 0;
 };

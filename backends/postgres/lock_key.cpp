@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 
+#include <last_result.hpp>
 #include <sha256.hpp>
 
 namespace rowlock::postgres {
@@ -17,25 +18,22 @@ std::int64_t first_64_bits(const detail::sha256_digest& digest) {
 }  // namespace
 
 std::int64_t key_of(std::string_view name) {
-    // Mostly the same one as the last time, and hashing it is a good part of what a lock costs on this side.
-    thread_local std::string last;
-    thread_local std::int64_t key = 0;
-    if (last.empty() || name != last) {
-        key = first_64_bits(detail::sha256(name));
-        last = name;
-    }
-    return key;
+    thread_local detail::last_result<std::int64_t> last;
+    return last.of(name, [&] { return first_64_bits(detail::sha256(name)); });
+}
+
+std::int64_t derived_key(std::string_view name, std::string_view word) {
+    std::string text{name};
+    text.append(1, '\0').append(word);
+    return first_64_bits(detail::sha256(text));
 }
 
 lock_keys keys_of(std::string_view name) {
-    std::string text{name};
-    text += '\0';
-    const auto key = [&](std::string_view word) {
-        text.resize(name.size() + 1);
-        text += word;
-        return key_of(text);
-    };
-    return {key_of(name), key("sharers"), key("users"), key("queue"), key("place")};
+    thread_local detail::last_result<lock_keys> last;
+    return last.of(name, [&]() -> lock_keys {
+        return {key_of(name), derived_key(name, "sharers"), derived_key(name, "users"), derived_key(name, "queue"),
+                derived_key(name, "place")};
+    });
 }
 
 }  // namespace rowlock::postgres

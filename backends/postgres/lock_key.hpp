@@ -24,7 +24,10 @@ struct lock_keys {
 /// In SQL: `('x' || encode(substring(sha256(convert_to(name, 'UTF8')) FOR 8), 'hex'))::bit(64)::bigint`.
 [[nodiscard]] std::int64_t key_of(std::string_view name);
 
-/// `key_of(name)`, and for the others that of the name, a NUL byte (which no name has in it) and the word above.
+/// The same of the name, a NUL byte (which no name has in it) and the word.
+[[nodiscard]] std::int64_t derived_key(std::string_view name, std::string_view word);
+
+/// `key_of(name)`, and for the others the key that is derived with the word above.
 [[nodiscard]] lock_keys keys_of(std::string_view name);
 
 }  // namespace rowlock::postgres

@@ -1,5 +1,6 @@
 #include "resource_name.hpp"
 
+#include <last_result.hpp>
 #include <sha256.hpp>
 
 namespace rowlock::sqlserver {
@@ -35,9 +36,15 @@ std::string permit_of(std::string_view name, std::uint32_t number) {
 }
 
 lease_keys lease_keys_of(std::string_view schema, std::string_view name) {
+    thread_local detail::last_result<lease_keys> last;
     std::string in;
     for (const char c : schema) in += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    return {derived(name, in + ".lease queue"), derived(name, in + ".lease bell"), derived(name, in + ".lease pin")};
+    std::string both{name};
+    both.append(1, '\0').append(in);
+    return last.of(both, [&]() -> lease_keys {
+        return {derived(name, in + ".lease queue"), derived(name, in + ".lease bell"),
+                derived(name, in + ".lease pin")};
+    });
 }
 
 }  // namespace rowlock::sqlserver
