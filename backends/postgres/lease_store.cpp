@@ -296,10 +296,12 @@ bool lease_store::is_taken(session& s, const std::string& n, deadline d) { retur
 
 detail::lease_answer lease_store::take(session& s, const lock_request& r, const lease_keys& k, detail::lease_manners m,
                                        deadline d) {
-    // Once more where the one who rang may still be committing, which is cheaper than to find out.
-    const int times = r.mode == lock_mode::exclusive && m.head && m.has_bell ? m.rang ? 2 : 1 : 0;
+    // Again where the one who rang may still be committing, which is cheaper than to find out. Mostly it has only lost
+    // its CPU to those whom it woke.
+    const int times = r.mode == lock_mode::exclusive && m.head && m.has_bell ? m.rang ? 3 : 1 : 0;
     for (int tries = 0; tries < times; ++tries) {
-        if (tries > 0) std::this_thread::sleep_for(std::chrono::microseconds{100});
+        if (tries == 1) std::this_thread::yield();
+        if (tries == 2) std::this_thread::sleep_for(std::chrono::microseconds{100});
         const auto next = s.run(take_next, d, r.name, as_int(r.id.provider), as_int(r.id.number), r.owner,
                                 std::int64_t{r.ttl.count()}, k.queue);
         if (next.rows() == 1) return {.token = next.token(0, 0), .left_queue = true};
