@@ -120,7 +120,7 @@ measurement held_locks(const std::string& url, std::size_t count, bool quick) {
     const auto& kind = back_end_of(url);
     add_server_figures(m, url, kind.ends_by_ttl ? idle_time(quick) : quick ? 1s : 8s);
     // The server looks through all locks of a session after each statement: to release them one by one takes long.
-    if (kind.monitor && !kind.ends_by_ttl) kind.monitor(rest_of(url))->cut_off(owner);
+    if (kind.monitor) kind.monitor(rest_of(url))->cut_off(owner);
     return m;
 }
 
