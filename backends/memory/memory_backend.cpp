@@ -1,7 +1,6 @@
 #include <rowlock/memory.hpp>
 
 #include <algorithm>
-#include <condition_variable>
 #include <list>
 #include <map>
 #include <mutex>
@@ -10,6 +9,7 @@
 #include <rowlock/error.hpp>
 
 #include <admission.hpp>
+#include <condition.hpp>
 
 #include "memory_entry.hpp"
 
@@ -32,7 +32,7 @@ struct waiter {
     lock_request request;
     wall_clock::time_point since = wall_clock::now();
     std::optional<grant> granted{};
-    std::condition_variable_any wake{};
+    detail::condition wake{};
 };
 
 // One name. The queue is strict: who comes later does not overtake, except an upgrade, which goes to the front because
@@ -123,11 +123,7 @@ class memory_backend final : public backend {
         std::unique_lock lock{mutex_};
         const auto me = waiters_.at(r.id);
         const auto granted = [&] { return me->granted.has_value(); };
-        if (w.until.is_never())
-            me->wake.wait(lock, w.stop, granted);
-        else
-            me->wake.wait_until(lock, w.stop, w.until.at(), granted);
-        if (granted()) waiters_.erase(r.id);
+        if (me->wake.wait(lock, w, granted)) waiters_.erase(r.id);
         return me->granted;
     }
 

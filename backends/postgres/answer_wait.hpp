@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 
 #include <rowlock/deadline.hpp>
@@ -20,9 +21,9 @@ namespace rowlock::postgres {
 class answer_wait {
 public:
     /// @param socket open for as long as anybody waits here
-    answer_wait(int socket, alarm& a) : socket_{socket}, alarm_{a} {
-        add(socket);
-        add(alarm_.fd());
+    answer_wait(int socket, alarm& a) : alarm_{a} {
+        add_to(both_, socket, EPOLLIN, answer);
+        add_to(both_, alarm_.fd(), EPOLLIN, time_is_over);
     }
 
     /// True also where the other end hung up; false: `d` passed.
@@ -33,20 +34,15 @@ public:
             const int ready = epoll_wait(both_.get(), all.data(), static_cast<int>(all.size()), -1);
             if (ready < 0 && errno != EINTR) throw std::system_error{errno, std::generic_category(), "epoll_wait"};
             if (ready < 0) continue;
-            if (all[0].data.fd == socket_ || (ready > 1 && all[1].data.fd == socket_)) return true;
+            if (ready == 2 || all[0].data.u64 == answer) return true;
             alarm_.clear();
             if (d.expired()) return false;
         }
     }
 
 private:
-    void add(int fd) const {
-        epoll_event e{.events = EPOLLIN, .data = {.fd = fd}};
-        if (epoll_ctl(both_.get(), EPOLL_CTL_ADD, fd, &e) != 0)
-            throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
-    }
+    static constexpr std::uint64_t answer = 0, time_is_over = 1;
 
-    const int socket_;
     alarm& alarm_;
     const descriptor both_{epoll_create1(EPOLL_CLOEXEC)};
 };

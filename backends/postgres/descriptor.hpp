@@ -8,6 +8,7 @@
 
 #include <rowlock/deadline.hpp>
 
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -29,6 +30,13 @@ public:
 private:
     const int fd_;
 };
+
+/// Has epoll_wait(2) tell `id` when one of `events` happens to `fd`, which ends when that is closed.
+inline void add_to(const descriptor& epoll, int fd, std::uint32_t events, std::uint64_t id) {
+    epoll_event e{.events = events, .data = {.u64 = id}};
+    if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0)
+        throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+}
 
 /// Ends somebody's poll() from another thread. eventfd(2).
 ///

@@ -13,17 +13,11 @@ namespace {
 
 constexpr auto end_id = std::numeric_limits<std::uint64_t>::max();
 
-void control(int epoll, int fd, std::uint32_t events, std::uint64_t id) {
-    epoll_event e{.events = events, .data = {.u64 = id}};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0)
-        throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
-}
-
 }  // namespace
 
 hang_up_watch::hang_up_watch(std::function<void(std::uint64_t)> heard)
     : heard_{std::move(heard)}, epoll_{epoll_create1(EPOLL_CLOEXEC)} {
-    control(epoll_.get(), end_.fd(), EPOLLIN, end_id);
+    add_to(epoll_, end_.fd(), EPOLLIN, end_id);
     thread_ = detail::quiet_thread([this] { run(); });
 }
 
@@ -32,7 +26,7 @@ hang_up_watch::~hang_up_watch() {
     thread_.join();
 }
 
-void hang_up_watch::add(int socket, std::uint64_t id) { control(epoll_.get(), socket, EPOLLRDHUP | EPOLLONESHOT, id); }
+void hang_up_watch::add(int socket, std::uint64_t id) { add_to(epoll_, socket, EPOLLRDHUP | EPOLLONESHOT, id); }
 
 void hang_up_watch::run() {
     for (;;) {
